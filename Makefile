@@ -1,0 +1,68 @@
+# The only door: every target works on a fresh machine that has Python >= 3.11.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+-include .env
+export
+
+# The first interpreter that runs and is new enough (a pyenv shim may exist and still refuse).
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+
+.PHONY: help setup run test check fmt lint type bench topology lock test-unit test-integration test-chaos clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
+
+.venv/.done: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python >= 3.11 is needed; set PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "installing the locked dependencies into .venv ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup: .venv/.done ## .venv in the checkout from the lock
+
+run: setup ## the whole platform on this machine, with a demo; Ctrl-C ends it
+	@exec $(BIN)/millrace up --demo
+
+test: setup ## the whole test suite, fast tests first
+	@$(BIN)/python -m pytest
+
+test-unit: setup ## schemas, core, contracts: no broker
+	@$(BIN)/python -m pytest tests/unit tests/contract tests/agents tests/test_house.py
+
+test-integration: setup ## on a real broker, started by the suite
+	@$(BIN)/python -m pytest tests/integration
+
+test-chaos: setup ## kills processes, freezes the broker
+	@$(BIN)/python -m pytest tests/chaos
+
+check: setup ## format, lint, types, import rules, generated docs fresh
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports
+	@$(BIN)/mypy
+	@$(BIN)/millrace config check --config infra/catalog.yaml
+	@$(BIN)/python -m pipeline.topology --check docs/topology.md
+
+lint: setup ## ruff and import rules
+	@$(BIN)/ruff check . && $(BIN)/lint-imports
+
+type: setup ## mypy, strict
+	@$(BIN)/mypy
+
+fmt: setup ## format in place
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+bench: setup ## benchmark suite, report under bench-results/
+	@$(BIN)/millrace bench --out bench-results
+
+topology: setup ## render docs/topology.md from the topology
+	@$(BIN)/python -m pipeline.topology --write docs/topology.md
+
+lock: setup ## refresh requirements.lock (versions and hashes, no addresses)
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --all-extras pyproject.toml infra/build.in -o requirements.lock
+
+clean: ## remove the environment and caches of this checkout
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis bench-results

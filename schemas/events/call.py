@@ -1,0 +1,55 @@
+"""Call: the order to a provider. route -> `calls.<provider>.v1` -> call.
+
+It carries everything that the answer on `responses` and the ledger will need, so that `call` has no memory and no
+catalogue: a call is executed under the price and the limits that it was decided under.
+"""
+
+from dataclasses import dataclass, field
+
+from schemas.events.ref import Ref, TimestampMs
+from schemas.events.response import RouteInfo
+
+
+@dataclass(slots=True, frozen=True)
+class Price:
+    """Integer nano-dollars per million tokens; `version` names the price book."""
+
+    version: str
+    input_nano_usd_per_mtok: int = 0
+    cached_input_nano_usd_per_mtok: int = 0
+    output_nano_usd_per_mtok: int = 0
+
+
+@dataclass(slots=True)
+class Call:
+    """`partition_key` is the tenant key (also picks the partition of `responses`); `body` is None where `body_ref` points."""
+
+    request_id: str
+    tenant: str
+    partition_key: str
+    attempt: int
+    attempt_id: str
+    role: str
+    provider: str
+    model: str
+    upstream: str
+    region: str
+    operation: str
+    stream: bool
+    deadline_at: TimestampMs
+    accepted_at: TimestampMs
+    routed_at: TimestampMs
+    price: Price
+    route: RouteInfo
+    body: bytes | None = None
+    body_ref: Ref | None = None
+    max_tokens: int | None = None
+    flags: bytes = b"{}"
+    input_tokens: int = 0
+    sensitivity: str = "internal"
+    user: str | None = None
+    key_id: str | None = None
+    conversation_id: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    spent_nano_usd: int = 0
+    request_role: str = "primary"

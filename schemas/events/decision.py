@@ -1,0 +1,66 @@
+"""Decision: one per `decide`, refusals too, with everything needed to decide again. route -> `decisions.v1`."""
+
+from dataclasses import dataclass, field
+
+from schemas.events.ref import TimestampMs
+
+
+@dataclass(slots=True)
+class View:
+    """What was known of one endpoint; later issues add breaker state and limits."""
+
+    in_flight: int = 0
+    breaker: str = "closed"
+    first_event_ms: int | None = None
+    limited_until: TimestampMs | None = None
+
+
+@dataclass(slots=True)
+class Ranked:
+    model: str
+    score: float
+    quality: float
+    cents: float
+    latency_s: float
+    propensity: float
+
+
+@dataclass(slots=True)
+class Excluded:
+    """`step` is the first failing step of DESIGN 6: candidates, eligible, available, rules."""
+
+    model: str
+    step: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Proof:
+    """That the data may go where it goes; regions and terms empty = no limit."""
+
+    sensitivity: str
+    regions: list[str] = field(default_factory=list)
+    terms: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Decision:
+    """`attempt` is the attempt that it leads to (first 1); `chosen` is a model or empty; `error_code` says why it is empty."""
+
+    request_id: str
+    tenant: str
+    attempt: int
+    cause: str
+    policy_version: str
+    profile_version: str
+    classifier_version: str
+    seed: int
+    decided_at: TimestampMs
+    reason: str
+    proof: Proof
+    chosen: str = ""
+    error_code: str | None = None
+    view: dict[str, View] = field(default_factory=dict)
+    ranked: list[Ranked] = field(default_factory=list)
+    excluded: list[Excluded] = field(default_factory=list)
+    arm: str | None = None

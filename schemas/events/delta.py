@@ -1,0 +1,21 @@
+"""Delta: pieces of an answer as they come. call -> `deltas.v1` -> gateways (no group). May be lost or late; the response is whole.
+
+`kind` chunk: `data` is a JSON array of OpenAI `delta` objects, in order. `kind` note: `data` is a JSON object that answers a
+duplicate: {"ticket", "ref": {...}} the stored outcome, or {"ticket", "code", "message"} a refusal.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Delta:
+    """`seq` counts from 0 per attempt: a reader sees gaps. `first_event_ms`, on the first piece, is the provider's."""
+
+    request_id: str
+    tenant: str
+    attempt: int
+    seq: int
+    kind: str
+    data: bytes
+    provider: str | None = None
+    model: str | None = None
