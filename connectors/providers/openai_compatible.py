@@ -1,0 +1,21 @@
+"""Servers that speak like OpenAI: vLLM, llama.cpp, Ollama, Mistral, Groq, DeepSeek, OpenRouter and many more.
+
+They differ from OpenAI by data alone. What they do differently in answers is read for everybody (openai_fold,
+openai_calls, openai_errors): OpenAI itself never does it, so nothing is lost.
+"""
+
+from connectors.providers.openai import ChatAdapter
+from connectors.providers.openai_request import Quirks
+
+__all__ = ["OPENAI_COMPATIBLE"]
+
+OPENAI_COMPATIBLE = ChatAdapter(
+    Quirks(
+        max_tokens_name="max_tokens",  # older servers know no other
+        knows_developer=False,
+        takes_effort=False,
+        # OpenAI's own account features (provider_contracts.md section 4); strict servers refuse what they do not know.
+        drops=frozenset({"user", "safety_identifier", "metadata", "store", "prompt_cache_key", "service_tier"}),
+        input_flags={"file": "pdf", "input_audio": "audio"},
+    )
+)

@@ -1,0 +1,23 @@
+"""The catalogue file: YAML and environment -> catalogue and keys, or every problem at once, each with its line.
+
+document    text -> plain data that knows its lines;    shape    the models of `schemas.catalog`, in words of the file
+keys        what the environment holds for it;          load     all of it together, and `millrace config check`
+simulate    the same catalogue for the demo;            problems what can be wrong, and where
+"""
+
+from pipeline.catalog_file.load import LoadedCatalog, check, dump_document, json_schema, load, parse, read_document
+from pipeline.catalog_file.problems import CatalogError, Problem
+from pipeline.catalog_file.simulate import simulated
+
+__all__ = [
+    "CatalogError",
+    "LoadedCatalog",
+    "Problem",
+    "check",
+    "dump_document",
+    "json_schema",
+    "load",
+    "parse",
+    "read_document",
+    "simulated",
+]

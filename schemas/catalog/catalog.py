@@ -1,0 +1,131 @@
+"""The catalogue as a whole, and the look-ups that need more than one of its parts."""
+
+import hashlib
+import json
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from schemas.catalog.families import known_facts
+from schemas.catalog.guards import Alert, Breaker, Retry
+from schemas.catalog.offers import Model, Provider
+from schemas.catalog.policies import Experiment, Exploration, Route, Rule, Shadow
+from schemas.catalog.tenants import Tenant
+from schemas.catalog.words import ModelName, Part, ProviderName, TenantName
+
+PLATFORM_TENANT = "_platform"
+EVERYTHING = "*"
+
+
+def _version(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError("must be 1")
+    return value
+
+
+def _not_ours(name: str) -> str:
+    if name == PLATFORM_TENANT:
+        raise ValueError(f"{PLATFORM_TENANT} is the platform's own tenant")
+    return name
+
+
+def _with_family(name: object, model: object) -> object:
+    """The model as written, completed by what is known of its family."""
+    if not isinstance(model, dict) or not isinstance(name, str):
+        return model
+    upstream = model.get("upstream") or name
+    if not isinstance(upstream, str):
+        return model
+    facts = known_facts(upstream)
+    flags = model.get("flags", {})
+    merged = {**facts.pop("flags"), **flags} if isinstance(flags, dict) else flags
+    return {**_fitting(facts, model), **model, "upstream": upstream, "flags": merged}
+
+
+def _fitting(facts: dict[str, Any], model: dict[Any, Any]) -> dict[str, Any]:
+    """A family's longest answer gives way to a smaller context that the catalogue says itself."""
+    context, answer = model.get("context_tokens"), facts.get("max_output_tokens")
+    if isinstance(context, int) and isinstance(answer, int):
+        return {**facts, "max_output_tokens": min(answer, context)}
+    return facts
+
+
+class Catalog(Part):
+    """What is offered, to whom, under which rules. Read from YAML by `pipeline.catalog_file`."""
+
+    version: Annotated[Literal[1], BeforeValidator(_version)]
+    """Of this format."""
+    providers: Annotated[dict[ProviderName, Provider], Field(min_length=1)]
+    """Who answers calls."""
+    models: Annotated[dict[ModelName, Model], Field(min_length=1)]
+    """What is offered, by the name that callers use."""
+    routes: dict[ModelName, Route] = Field({})
+    """What callers may ask for besides a model's name. Requests that name nothing ask for `auto`."""
+    rules: tuple[Rule, ...] = ()
+    """All that match apply."""
+    tenants: Annotated[dict[Annotated[TenantName, AfterValidator(_not_ours)], Tenant], Field(min_length=1)]
+    """Who may ask."""
+    exploration: Exploration = Exploration()
+    """How much is tried."""
+    experiments: tuple[Experiment, ...] = ()
+    """Live splits, one a route."""
+    shadows: tuple[Shadow, ...] = ()
+    """Mirrored traffic."""
+    breaker: Breaker = Breaker()
+    """When endpoints are taken out."""
+    retry: Retry = Retry()
+    """How trying again later works."""
+    alerts: tuple[Alert, ...] = ()
+    """What people want to hear of."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_models(cls, raw: Any) -> Any:
+        models = raw.get("models") if isinstance(raw, dict) else None
+        if not isinstance(models, dict):
+            return raw
+        return {**raw, "models": {name: _with_family(name, model) for name, model in models.items()}}
+
+    @cached_property
+    def hash(self) -> str:
+        """12 hex digits over the whole content with defaults and family facts; not over layout, comments or secrets."""
+        return hashlib.sha256(self.canonical().encode()).hexdigest()[:12]
+
+    def canonical(self) -> str:
+        """The content as one line of JSON with sorted keys; `Catalog.model_validate_json` reads it back."""
+        content = self.model_dump(mode="json")
+        return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    def tenant_of(self, name: str) -> Tenant | None:
+        return self.tenants.get(name)
+
+    def targets(self, tenant: str) -> frozenset[str]:
+        """Names of the routes and models that the tenant may ask for; none for a tenant that does not exist."""
+        known = self.tenants.get(tenant)
+        if known is None:
+            return frozenset()
+        if EVERYTHING in known.routes:
+            return frozenset(self.routes) | frozenset(self.models)
+        return frozenset(known.routes)
+
+    def candidates_of(self, target: str) -> tuple[str, ...]:
+        """The models that a route or model's name stands for, in the file's order; KeyError for neither.
+
+        Names only: regions, terms, clearance and capabilities are decided elsewhere.
+        """
+        if target in self.models:
+            return (target,)
+        route = self.routes[target]
+        return route.order or self.expand(route.candidates)
+
+    def expand(self, candidates: tuple[str, ...]) -> tuple[str, ...]:
+        """`*` stands for all chat models; each model once."""
+        chat = [name for name, model in self.models.items() if model.operation == "chat"]
+        named = [name for entry in candidates for name in (chat if entry == EVERYTHING else [entry])]
+        return tuple(dict.fromkeys(named))
+
+    def endpoint_of(self, model: str) -> str:
+        """provider/model/region: what a breaker guards. KeyError for an unknown model."""
+        provider = self.models[model].provider
+        return f"{provider}/{model}/{self.providers[provider].region}"

@@ -1,0 +1,55 @@
+"""Identities: keys that decide a partition, and ids that say the same thing twice as the same thing.
+
+All are pure: time and random bytes come in as arguments.
+"""
+
+import hashlib
+import hmac
+import zlib
+from uuid import UUID, uuid5
+
+_NAMESPACE = UUID("6d696c6c-7261-6365-8000-000000000001")
+
+
+def partition_key(tenant: str, *, shards: int, conversation_id: str | None, request_id: str) -> str:
+    """The key of a request's life: the tenant, or for a sharded tenant `tenant#k` by conversation, else by request."""
+    if shards <= 1:
+        return tenant
+    return f"{tenant}#{zlib.crc32((conversation_id or request_id).encode()) % shards}"
+
+
+def time_ordered_id(now_ms: int, random_bytes: bytes) -> str:
+    """A UUID of version 7 (RFC 9562): 48 bits of epoch milliseconds, then 74 of the 80 random bits."""
+    value = (now_ms & (2**48 - 1)) << 80 | int.from_bytes(random_bytes[:10], "big")
+    value = value & ~(0xF << 76) | 0x7 << 76
+    value = value & ~(0x3 << 62) | 0x2 << 62
+    return str(UUID(int=value))
+
+
+def idempotent_request_id(pepper: bytes, tenant: str, idempotency_key: str) -> str:
+    """The same key of the same tenant is the same request; nobody can compute another tenant's id without the pepper."""
+    digest = hmac.new(pepper, f"{tenant}\x00{idempotency_key}".encode(), hashlib.sha256).hexdigest()
+    return str(uuid5(_NAMESPACE, digest))
+
+
+def record_request_id(topic: str, partition: int, offset: int) -> str:
+    """For a record without an id: derived from where it stands, so that redelivery finds the same one."""
+    return str(uuid5(_NAMESPACE, f"{topic}/{partition}/{offset}"))
+
+
+def attempt_id(tenant: str, request_id: str, attempt: int, model: str) -> str:
+    return str(uuid5(_NAMESPACE, f"{tenant}/{request_id}/{attempt}/{model}"))
+
+
+def cost_id(attempt: str, kind: str, price_version: str) -> str:
+    return str(uuid5(_NAMESPACE, f"{attempt}/{kind}/{price_version}"))
+
+
+def fingerprint(model: str, operation: str, body: bytes) -> str:
+    """What an Idempotency-Key is bound to; `body` is the JSON as sent, so equal bytes are the equal request."""
+    return hashlib.sha256(b"\x00".join((model.encode(), operation.encode(), body))).hexdigest()[:32]
+
+
+def decision_seed(request_id: str, attempt: int) -> int:
+    """A seed that a replay derives again."""
+    return zlib.crc32(f"{request_id}/{attempt}".encode())
