@@ -1,0 +1,89 @@
+"""What the gateway needs from outside; bootstrap hands it in."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Literal, Protocol
+
+from schemas.events import InvalidRequest, Ref
+
+__all__ = ["CheckBody", "Delivered", "Fetch", "Log", "Lookup", "Metrics", "Record", "Scan", "Unfound"]
+
+Unfound = Literal["unknown", "gone", "unavailable"]
+"""No such request of this tenant; past its retention; no index answers at the moment."""
+
+RecordHeaders = Sequence[tuple[str, bytes | None]]
+
+
+class Delivered(Protocol):
+    """Where a record stands, once the broker has acknowledged it."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+
+
+class Record(Protocol):
+    """A record as read."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def headers(self) -> RecordHeaders: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def timestamp(self) -> int: ...
+
+
+class Stored(Protocol):
+    """What `Fetch` finds."""
+
+    @property
+    def headers(self) -> RecordHeaders: ...
+    @property
+    def value(self) -> bytes | None: ...
+
+
+class Log(Protocol):
+    async def deliver(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None,
+        headers: list[tuple[str, bytes]],
+        partition: int | None = None,
+    ) -> Delivered:
+        """Returns when the broker has acknowledged; raises if it never will."""
+        ...
+
+
+class Fetch(Protocol):
+    async def __call__(self, ref: Ref, /) -> Stored | None:
+        """The record, None past its retention."""
+        ...
+
+
+class Lookup(Protocol):
+    async def __call__(self, tenant: str, request_id: str, /) -> Ref | Unfound:
+        """Where the outcome of an older request stands."""
+        ...
+
+
+class Scan(Protocol):
+    def __call__(self, topic: str, partition: int, since_ms: int, /) -> AsyncIterator[Record]:
+        """The records from that time to the present end."""
+        ...
+
+
+CheckBody = Callable[[dict[str, object]], InvalidRequest | None]
+Metrics = Callable[[str, int, float], None]
+"""Called per answered request: route template, status, seconds."""

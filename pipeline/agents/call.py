@@ -1,0 +1,337 @@
+"""call: `calls.<provider>.v1` -> provider -> `deltas.v1`, `responses.v1`, `attempts.v1`. An adapter without memory.
+
+    1. a record that may have been delivered before (below the partition's end at assignment, not in memory) is given back
+       as `returned`: only route knows whether it was executed
+    2. `started`, acked, before the provider is called
+    3. the provider is called; pieces of a stream go out as `deltas`
+    4. on success the answer on `responses`, acked; then `finished` with its Ref; on failure only `finished`
+    5. the record is acked
+
+When partitions are revoked, `kept` is written for each call in flight there, and the calls go on.
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from connectors.providers import ProviderCall
+from connectors.providers.driver import CallResult, Driver
+from pipeline.agents.deltas import DeltaWriter
+from pipeline.core.pricing import cost_nano_usd
+from pipeline.emit import Emit
+from pipeline.stage import Assigned, Batch, StageApp
+from pipeline.tools import Tools
+from schemas import headers as h
+from schemas.codec import Undecodable, decode, decode_request
+from schemas.completion import Completion, Usage
+from schemas.errors import ErrorKind
+from schemas.events import Attempt, AttemptError, Call, Ref, Request, Response, Timings
+
+MEMORY_S = 600
+DRAIN_S = 8.0
+
+
+@dataclass(slots=True)
+class InFlight:
+    call: Call
+    started: Attempt
+    place: tuple[str, int, int]
+    task: "asyncio.Task[None] | None" = None
+    stopped_by: str = ""
+
+
+class CallStage:
+    """Everything one process knows: calls in flight, attempt ids of the last ten minutes, cancels of the last minute."""
+
+    def __init__(self, tools: Tools, emit: Emit, app: StageApp, drivers: dict[str, Driver]) -> None:
+        self._tools = tools
+        self._emit = emit
+        self._app = app
+        self._drivers = drivers
+        self._slots = {
+            name: asyncio.Semaphore(tools.loaded.catalog.providers[name].max_in_flight) for name in drivers
+        }
+        self._ends: dict[tuple[str, int], int] = {}
+        self._in_flight: dict[str, InFlight] = {}
+        self._upstreams: dict[str, asyncio.Future[CallResult]] = {}
+        self._seen: OrderedDict[str, float] = OrderedDict()
+        self._cancelled: OrderedDict[tuple[str, str], float] = OrderedDict()
+        app.on_assigned = self._assigned
+        app.on_revoked = self._revoked
+
+    async def handle(self, batch: Batch) -> None:
+        """Give back what may have been executed before anything new of that partition starts."""
+        end = self._ends.get((batch.topic, batch.partition), 0)
+        old = [record for record in batch.records if record.offset < end]
+        await asyncio.gather(*(self._give_back(record) for record in old))
+        for record in batch.records:
+            if record.offset >= end:
+                await self._accept(record)
+
+    def cancel(self, record: Any) -> None:
+        """A record of `cancels` (read without a group by every process): close the upstream at once."""
+        request_id, tenant = h.text(record.headers, h.REQUEST_ID), h.text(record.headers, h.TENANT)
+        if request_id is None or tenant is None:
+            return
+        self._cancelled[tenant, request_id] = time.monotonic()
+        _forget(self._cancelled, 60)
+        for flight in list(self._in_flight.values()):
+            if (flight.call.tenant, flight.call.request_id) == (tenant, request_id):
+                self._stop(flight, "cancelled")
+
+    async def drain(self) -> None:
+        """On SIGTERM: let calls end, then close the rest as handed over; route continues them elsewhere."""
+        tasks = [flight.task for flight in self._in_flight.values() if flight.task]
+        if tasks:
+            await asyncio.wait(tasks, timeout=DRAIN_S)
+        for flight in list(self._in_flight.values()):
+            self._stop(flight, "handed_over")
+        if tasks:
+            await asyncio.wait(tasks, timeout=1.0)
+
+    def in_flight(self) -> dict[str, int]:
+        counts = dict.fromkeys(self._drivers, 0)
+        for flight in self._in_flight.values():
+            counts[flight.call.provider] += 1
+        return counts
+
+    async def _assigned(self, partitions: dict[tuple[str, int], Assigned]) -> None:
+        self._ends = {place: assigned.end for place, assigned in partitions.items()}
+
+    async def _revoked(self, partitions: set[tuple[str, int]]) -> None:
+        kept = [flight for flight in self._in_flight.values() if flight.place[:2] in partitions]
+        await asyncio.gather(
+            *(
+                self._emit.attempt(_phase(flight.call, "kept", self._tools), flight.call.partition_key)
+                for flight in kept
+            )
+        )
+
+    async def _give_back(self, record: Any) -> None:
+        call = await self._decoded(record)
+        if call is None:
+            return
+        if call.attempt_id in self._in_flight:
+            return  # the running call acks this offset when it has ended
+        if call.attempt_id not in self._seen:
+            await self._emit.attempt(_phase(call, "returned", self._tools), call.partition_key)
+        self._app.ack(record.topic, record.partition, record.offset)
+
+    async def _accept(self, record: Any) -> None:
+        call = await self._decoded(record)
+        if call is None:
+            return
+        if call.attempt_id in self._seen:
+            self._app.ack(record.topic, record.partition, record.offset)
+            return
+        self._seen[call.attempt_id] = time.monotonic()
+        _forget(self._seen, MEMORY_S)
+        await self._slots[call.provider].acquire()
+        flight = InFlight(
+            call, _phase(call, "started", self._tools), (record.topic, record.partition, record.offset)
+        )
+        self._in_flight[call.attempt_id] = flight
+        flight.task = asyncio.create_task(self._execute(flight))
+        flight.task.add_done_callback(self._app.watch)
+
+    async def _decoded(self, record: Any) -> Call | None:
+        call = decode(Call, record.value)
+        if not isinstance(call, Undecodable) and call.provider in self._drivers:
+            return call
+        reason, detail = (
+            (call.reason, call.detail) if isinstance(call, Undecodable) else ("unknown_provider", call.provider)
+        )
+        await self._emit.dead_letter("call", record, reason, detail)
+        self._app.ack(record.topic, record.partition, record.offset)
+        return None
+
+    async def _execute(self, flight: InFlight) -> None:
+        call = flight.call
+        try:
+            if self._is_over(flight):
+                await self._emit.attempt(self._not_sent(flight), call.partition_key)
+            else:
+                await self._emit.attempt(flight.started, call.partition_key)
+                await self._emit.attempt(await self._call_and_answer(flight), call.partition_key)
+            self._app.ack(*flight.place)
+        finally:
+            self._in_flight.pop(call.attempt_id, None)
+            self._slots[call.provider].release()
+
+    def _is_over(self, flight: InFlight) -> bool:
+        if (flight.call.tenant, flight.call.request_id) in self._cancelled:
+            flight.stopped_by = flight.stopped_by or "cancelled"
+        return bool(flight.stopped_by) or self._tools.now_ms() >= flight.call.deadline_at
+
+    def _not_sent(self, flight: InFlight) -> Attempt:
+        code = flight.stopped_by or "deadline_exceeded"
+        error = AttemptError(ErrorKind.CANCELLED if code == "cancelled" else ErrorKind.TIMEOUT, code=code)
+        return self._finished(flight, "cancelled" if code == "cancelled" else "error", error=error)
+
+    async def _call_and_answer(self, flight: InFlight) -> Attempt:
+        if self._is_over(flight):  # `started` may have waited for the broker
+            return self._not_sent(flight)
+        call = flight.call
+        body = call.body if call.body is not None else await self._fetch(call.body_ref)
+        writer = DeltaWriter(call, self._emit) if call.stream else None
+        provider_call = ProviderCall(
+            body=orjson.loads(body),
+            upstream=call.upstream,
+            stream=call.stream,
+            max_tokens=call.max_tokens,
+            flags=orjson.loads(call.flags),
+        )
+        result, stopped = await self._complete(flight, provider_call, writer)
+        if writer is not None:
+            writer.stop()
+        if result is None:
+            return self._interrupted(flight, stopped, writer)
+        if result.completion is None:
+            return self._failed(flight, result, writer)
+        return await self._answered(flight, result, result.completion)
+
+    async def _complete(
+        self, flight: InFlight, provider_call: ProviderCall, writer: DeltaWriter | None
+    ) -> tuple[CallResult | None, str]:
+        """The driver runs in a task of its own: a cancel closes the upstream and leaves this one to do the books."""
+        timeout_s = max(0.0, (flight.call.deadline_at - self._tools.now_ms()) / 1000)
+        driver = self._drivers[flight.call.provider]
+        upstream = asyncio.ensure_future(
+            driver.complete(
+                provider_call,
+                model=flight.call.model,
+                timeout_s=timeout_s,
+                on_delta=writer.add if writer else None,
+            )
+        )
+        self._upstreams[flight.call.attempt_id] = upstream
+        try:
+            return await upstream, ""
+        except asyncio.CancelledError:
+            if not flight.stopped_by:
+                upstream.cancel()
+                raise
+            return None, flight.stopped_by
+        finally:
+            self._upstreams.pop(flight.call.attempt_id, None)
+
+    def _stop(self, flight: InFlight, reason: str) -> None:
+        flight.stopped_by = flight.stopped_by or reason
+        if upstream := self._upstreams.get(flight.call.attempt_id):
+            upstream.cancel()
+
+    async def _fetch(self, ref: Ref | None) -> bytes:
+        if ref is None:
+            raise ValueError("a call has neither body nor reference")
+        record = await self._tools.scanner.fetch(ref.topic, ref.partition, ref.offset)
+        request = decode_request(record.value if record else None)
+        if not isinstance(request, Request):
+            raise ValueError(f"no request at {ref}")
+        return request.body
+
+    async def _answered(self, flight: InFlight, result: CallResult, completion: Completion) -> Attempt:
+        call, usage = flight.call, completion.usage
+        now = self._tools.now_ms()
+        finish = completion.choices[0].finish_reason if completion.choices else None
+        body = completion.to_openai(f"chatcmpl-{call.request_id}", now // 1000, call.model)
+        response = Response(
+            request_id=call.request_id,
+            tenant=call.tenant,
+            operation=call.operation,
+            outcome="ok",
+            accepted_at=call.accepted_at,
+            finished_at=now,
+            route=call.route,
+            timings_ms=Timings(
+                queue=flight.started.started_at - call.accepted_at,
+                first_token=result.first_event_ms,
+                provider=result.duration_ms,
+                total=now - call.accepted_at,
+            ),
+            user=call.user,
+            conversation_id=call.conversation_id,
+            body=orjson.dumps(body),
+            provider=call.provider,
+            model=call.model,
+            region=call.region,
+            usage=usage,
+            finish_reason=finish,
+            cost_nano_usd=call.spent_nano_usd + cost_nano_usd(usage, call.price),
+            attempts=call.attempt,
+            role=call.request_role,
+            tags=call.tags,
+        )
+        delivered = await self._emit.response(response, call.partition_key)
+        self._tools.metrics.observe(
+            "added_seconds", max(0, now - call.accepted_at - result.duration_ms) / 1000, stream=str(call.stream).lower()
+        )
+        ref = Ref(delivered.topic, delivered.partition, delivered.offset)
+        return self._finished(flight, "ok", result=result, usage=usage, finish_reason=finish, response=ref)
+
+    def _failed(self, flight: InFlight, result: CallResult, writer: DeltaWriter | None) -> Attempt:
+        failure = result.error
+        code = "deadline_exceeded" if result.deadline else failure.code if failure else None
+        error = AttemptError(
+            kind=failure.kind if failure else ErrorKind.PROVIDER_FAULT,
+            status=failure.status if failure else None,
+            code=code,
+            message=failure.message if failure else "",
+            retry_after_s=failure.retry_after_s if failure else None,
+        )
+        return self._finished(
+            flight, "error", result=result, usage=result.usage, error=error, streamed=bool(writer and writer.sent)
+        )
+
+    def _interrupted(self, flight: InFlight, stopped: str, writer: DeltaWriter | None) -> Attempt:
+        kind = ErrorKind.CANCELLED if stopped == "cancelled" else ErrorKind.TRANSPORT
+        return self._finished(
+            flight,
+            "cancelled" if stopped == "cancelled" else "error",
+            error=AttemptError(kind, code=stopped),
+            usage=Usage(input_tokens=flight.call.input_tokens, output_tokens=writer.pieces if writer else 0, estimated=True),
+            streamed=bool(writer and writer.sent),
+        )
+
+    def _finished(
+        self, flight: InFlight, outcome: str, *, result: CallResult | None = None, **facts: Any
+    ) -> Attempt:
+        event = _phase(flight.call, "finished", self._tools)
+        event.started_at = flight.started.started_at
+        event.finished_at = self._tools.now_ms()
+        event.result = outcome
+        if result is not None:
+            event.first_event_ms, event.duration_ms = result.first_event_ms, result.duration_ms
+        for name, value in facts.items():
+            setattr(event, name, value)
+        return event
+
+
+def _phase(call: Call, phase: str, tools: Tools) -> Attempt:
+    return Attempt(
+        request_id=call.request_id,
+        tenant=call.tenant,
+        attempt=call.attempt,
+        attempt_id=call.attempt_id,
+        phase=phase,
+        role=call.role,
+        provider=call.provider,
+        model=call.model,
+        region=call.region,
+        worker=tools.worker,
+        started_at=tools.now_ms(),
+        user=call.user,
+        key_id=call.key_id,
+        tags=call.tags,
+        price=call.price,
+    )
+
+
+def _forget(memory: "OrderedDict[Any, float]", seconds: float) -> None:
+    horizon = time.monotonic() - seconds
+    while memory and next(iter(memory.values())) < horizon:
+        memory.popitem(last=False)
+

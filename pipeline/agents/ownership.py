@@ -1,0 +1,130 @@
+"""What `route` remembers of the partitions it owns, and how it takes one over.
+
+The state is a fold of topics: nothing here is written for its own sake, but `idempotency`. The un-acked records of
+`requests` and `retries.due` are the durable list of open work; a takeover reads what has happened to them.
+"""
+
+import asyncio
+from collections import OrderedDict, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.core.journey import Journey
+from pipeline.stage import Assigned
+from pipeline.tools import Tools
+from schemas import headers as h
+from schemas import topics as t
+from schemas.codec import Undecodable, decode
+from schemas.events import Attempt, Idempotency, Parked, Ref
+
+ANSWERED_MEMORY = 100_000
+LOOK_BACK_MS = 60_000
+"""Outcomes of the last minute are known after a takeover, so that a record produced twice is answered once."""
+
+Id = tuple[str, str]
+"""(tenant, request id)."""
+
+
+@dataclass(slots=True)
+class OpenRequest:
+    """A journey with what the shell needs: the record to ack and the timer of its deadline."""
+
+    journey: Journey
+    source: tuple[str, int, int]
+    timer: asyncio.TimerHandle | None = None
+
+
+@dataclass(slots=True)
+class Partition:
+    """One owned partition of the tenant key. `answered`: outcome known, with its place where known."""
+
+    open: dict[Id, OpenRequest] = field(default_factory=dict)
+    history: defaultdict[Id, list[Attempt]] = field(default_factory=lambda: defaultdict(list))
+    answered: OrderedDict[Id, Ref | None] = field(default_factory=OrderedDict)
+    idempotency: dict[Id, Idempotency] = field(default_factory=dict)
+
+    def answer(self, request: Id, ref: Ref | None) -> None:
+        self.answered.setdefault(request, ref)
+        self.history.pop(request, None)
+        while len(self.answered) > ANSWERED_MEMORY:
+            self.answered.popitem(last=False)
+
+
+class Ownership:
+    """The partitions of this worker; `gained` reads the state of new ones before their first record is handled."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._partitions: dict[int, Partition] = {}
+
+    def __getitem__(self, partition: int) -> Partition:
+        return self._partitions[partition]
+
+    def get(self, partition: int) -> Partition | None:
+        return self._partitions.get(partition)
+
+    def open_requests(self) -> list[OpenRequest]:
+        return [request for partition in self._partitions.values() for request in partition.open.values()]
+
+    def find(self, request: Id) -> tuple[Partition, OpenRequest] | None:
+        for partition in self._partitions.values():
+            if request in partition.open:
+                return partition, partition.open[request]
+        return None
+
+    async def gained(self, assigned: dict[tuple[str, int], Assigned]) -> None:
+        """Kept partitions keep their state; lost ones are forgotten, with their timers."""
+        requests = self._tools.topic(t.REQUESTS.name)
+        owned = {partition for topic, partition in assigned if topic == requests}
+        for lost in set(self._partitions) - owned:
+            for request in self._partitions.pop(lost).open.values():
+                if request.timer:
+                    request.timer.cancel()
+        for number in sorted(owned - set(self._partitions)):
+            self._partitions[number] = await self._take_over(number, assigned)
+
+    async def _take_over(self, number: int, assigned: dict[tuple[str, int], Assigned]) -> Partition:
+        partition = Partition()
+        now = self._tools.now_ms()
+        since = await self._first_open_ms(number, assigned, now)
+        async for record in self._read(t.IDEMPOTENCY, number, None):
+            event = decode(Idempotency, record.value)
+            if not isinstance(event, Undecodable) and event.expires_at > now:
+                partition.idempotency[event.tenant, event.request_id] = event
+        async for record in self._read(t.ATTEMPTS, number, since):
+            attempt = decode(Attempt, record.value)
+            if not isinstance(attempt, Undecodable):
+                partition.history[attempt.tenant, attempt.request_id].append(attempt)
+        async for record in self._read(t.RESPONSES, number, since):
+            if (request := id_of(record)) is not None:
+                partition.answer(request, Ref(record.topic, record.partition, record.offset))
+        return partition
+
+    async def _first_open_ms(self, number: int, assigned: dict[tuple[str, int], Assigned], now: int) -> int:
+        """When the oldest request that may be open was accepted."""
+        times = [now - LOOK_BACK_MS]
+        for topic in (t.REQUESTS, t.RETRIES_DUE):
+            name = self._tools.topic(topic.name)
+            place = assigned.get((name, number))
+            if place is None or (place.committed or 0) >= place.end:
+                continue
+            record = await self._tools.scanner.fetch(name, number, place.committed or 0)
+            if record is not None:
+                times.append(_accepted_ms(record))
+        return min(times) - 1000
+
+    def _read(self, topic: t.Topic, partition: int, since_ms: int | None) -> Any:
+        return self._tools.scanner.read(self._tools.topic(topic.name), partition, since_ms=since_ms)
+
+
+def id_of(record: Any) -> Id | None:
+    """(tenant, request id) by headers; None for a record without them."""
+    tenant, request_id = h.text(record.headers, h.TENANT), h.text(record.headers, h.REQUEST_ID)
+    return (tenant, request_id) if tenant and request_id else None
+
+
+def _accepted_ms(record: Any) -> int:
+    parked = decode(Parked, record.value) if record.topic.endswith(t.RETRIES_DUE.name) else None
+    if isinstance(parked, Parked):
+        return parked.request.accepted_at
+    return int(record.timestamp)

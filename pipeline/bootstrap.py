@@ -1,0 +1,287 @@
+"""Bootstrap: the one place where real clients are made and plugged in, and a process lives and dies.
+
+    1. settings and catalogue are read; a mistake there ends the process with one JSON line
+    2. producers, scanner, metrics, admin port
+    3. each stage starts with its own consumer group and prints its ready line
+    4. until SIGTERM (drain, exit 0), or something fails (exit 1 with one JSON line; the supervisor restarts the slot)
+"""
+
+import asyncio
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from connectors.admin import app as admin
+from connectors.admin.metrics import Metrics
+from connectors.gateway import GatewayConfig, Waiting, create_app, serve
+from connectors.kafka.producers import Producers
+from connectors.kafka.scan import Scanner
+from connectors.kafka.tail import Tail
+from connectors.providers.driver import Driver, ProviderEndpoint
+from connectors.providers.limits import Timeouts
+from pipeline.agents.call import CallStage
+from pipeline.agents.retry import RetryRelay
+from pipeline.agents.route import RouteStage
+from pipeline.catalog_file import CatalogError, LoadedCatalog, load
+from pipeline.emit import Emit
+from pipeline.settings import Settings
+from pipeline.slots import Slot, SlotBusy
+from pipeline.stage import StageApp
+from pipeline.tools import Tools, epoch_ms
+from schemas import topics as t
+from schemas.chat import check_chat
+
+START_DEADLINE_S = 60
+LOOK_BACK_MS = 15 * t.MINUTE_MS
+
+
+@dataclass(slots=True)
+class Running:
+    """A started stage: how it says that it failed, what its readiness is, how it ends."""
+
+    name: str
+    port: int | None = None
+    failed: "asyncio.Future[BaseException] | None" = None
+    is_ready: Callable[[], bool] = lambda: True
+    stop: Callable[[], Awaitable[None]] | None = None
+    refresh: list[Callable[[], None]] = field(default_factory=list)
+
+
+class Host:
+    """One process: its tools, its stages, its end."""
+
+    def __init__(self, settings: Settings, loaded: LoadedCatalog, instance: int, provider: str | None) -> None:
+        self._settings = settings
+        bootstrap = settings.kafka_bootstrap or "127.0.0.1:9092"
+        security = settings.kafka_client_options()
+        self.tools = Tools(
+            bootstrap=bootstrap,
+            topic_prefix=settings.topic_prefix,
+            partitions=settings.partition_count(),
+            pepper=settings.pepper.get_secret_value().encode() if settings.pepper else b"",
+            worker=f"{instance}-{secrets.token_hex(4)}",
+            instance=instance,
+            loaded=loaded,
+            producers=Producers(bootstrap, security=security),
+            scanner=Scanner(bootstrap, security=security),
+            metrics=Metrics(),
+            provider=provider,
+        )
+        self.emit = Emit(self.tools)
+        self.running: list[Running] = []
+        self._security = security
+
+    async def start(self, stages: Sequence[str], port: int | None) -> None:
+        await self.tools.producers.start()
+        await self.tools.scanner.start()
+        self.tools.metrics.set("config_info", 1, version=self.tools.loaded.catalog.hash)
+        for name in stages:
+            self.running.append(await self._start_stage(name, port))
+
+    async def stop(self) -> None:
+        for stage in self.running:
+            if stage.stop is not None:
+                await stage.stop()
+        await self.tools.producers.stop()
+        await self.tools.scanner.stop()
+
+    def is_ready(self) -> bool:
+        return bool(self.running) and all(stage.is_ready() for stage in self.running)
+
+    def refresh(self) -> None:
+        for stage in self.running:
+            for gauge in stage.refresh:
+                gauge()
+
+    async def _start_stage(self, name: str, port: int | None) -> Running:
+        makers = {"gateway": self._gateway, "route": self._route, "call": self._call, "retry": self._retry}
+        return await makers[name](port)
+
+    def _app(self, name: str) -> StageApp:
+        return StageApp(
+            name, bootstrap=self.tools.bootstrap, slot=f"{name}-{self.tools.instance}", security=self._security
+        )
+
+    def _tail(self, topics: Sequence[t.Topic], handle: Callable[[Any], None], since_ms: int | None = None) -> Tail:
+        names = [self.tools.topic(topic.name) for topic in topics]
+        return Tail(self.tools.bootstrap, names, handle, since_ms=since_ms, security=self._security)
+
+    async def _route(self, _port: int | None) -> Running:
+        app = self._app("route")
+        stage = RouteStage(self.tools, self.emit, app)
+        app.agent("enrich", [self.tools.topic(t.REQUESTS.name)], stage.handle_requests)
+        app.agent("route", [self.tools.topic(t.RETRIES_DUE.name)], stage.handle_due)
+        app.agent("settle", [self.tools.topic(t.ATTEMPTS.name)], stage.handle_attempts)
+        tail = self._tail([t.CANCELS], stage.cancel)
+        return await self._faust("route", app, tail, drain=None)
+
+    async def _call(self, _port: int | None) -> Running:
+        app = self._app("call")
+        stage = CallStage(self.tools, self.emit, app, self._drivers())
+        topics = [self.tools.topic(t.CALLS.named(provider=name)) for name in self._providers()]
+        app.agent("call", topics, stage.handle)
+        running = await self._faust("call", app, self._tail([t.CANCELS], stage.cancel), drain=stage.drain)
+        running.refresh.append(lambda: self._show_in_flight(stage.in_flight()))
+        return running
+
+    async def _faust(
+        self, name: str, app: StageApp, tail: Tail, drain: Callable[[], Awaitable[None]] | None
+    ) -> Running:
+        await tail.start()
+        await app.start()
+        await asyncio.wait_for(app.ready.wait(), START_DEADLINE_S)
+
+        async def stop() -> None:
+            if drain is not None:
+                await drain()
+            await app.stop()
+            await tail.stop()
+
+        running = Running(name, failed=app.failed, is_ready=app.is_assigned, stop=stop)
+        running.refresh.append(lambda: self._show_lag(app))
+        return running
+
+    async def _retry(self, _port: int | None) -> Running:
+        relay = RetryRelay(self.tools)
+        await relay.start()
+        return Running("retry", failed=relay.failed, stop=relay.stop)
+
+    async def _gateway(self, port: int | None) -> Running:
+        waiting = Waiting()
+        tail = self._tail([t.REQUESTS, t.RESPONSES, t.DELTAS], waiting.handle, since_ms=epoch_ms() - LOOK_BACK_MS)
+        await tail.start()
+        app = create_app(
+            GatewayConfig(
+                topic_prefix=self.tools.topic_prefix, pepper=self.tools.pepper, partitions=self.tools.partitions
+            ),
+            catalog=lambda: self.tools.loaded.catalog,
+            keys=lambda: self.tools.loaded.tenant_keys,
+            log=self.tools.producers,
+            waiting=waiting,
+            scan=self.tools.scanner.read,
+            fetch=self.tools.scanner.fetch,
+            check_body=check_chat,
+            now_ms=epoch_ms,
+            random_bytes=secrets.token_bytes,
+        )
+        server = await serve(app, "127.0.0.1", 8080 if port is None else port)
+
+        async def stop() -> None:
+            await server.stop()
+            await tail.stop()
+
+        return Running("gateway", port=server.port, stop=stop)
+
+    def _providers(self) -> list[str]:
+        loaded = self.tools.loaded
+        wanted = [self.tools.provider] if self.tools.provider else list(loaded.catalog.providers)
+        return [name for name in wanted if name not in loaded.off_providers]
+
+    def _drivers(self) -> dict[str, Driver]:
+        drivers = {}
+        for name in self._providers():
+            row = self.tools.loaded.catalog.providers[name]
+            key = self.tools.loaded.provider_keys.get(name)
+            drivers[name] = Driver(
+                ProviderEndpoint(
+                    name=name,
+                    base_url=str(row.base_url),
+                    adapter=row.adapter,
+                    api_key=key.get_secret_value() if key else None,
+                    timeouts=Timeouts(**row.timeouts.model_dump()),
+                    allow_private_egress=row.allow_private_egress,
+                    max_connections=row.max_in_flight + 16,
+                )
+            )
+        return drivers
+
+    def _show_lag(self, app: StageApp) -> None:
+        for (topic, _), lag in app.lag().items():
+            self.tools.metrics.set("consumer_lag", lag, topic=topic)
+
+    def _show_in_flight(self, counts: dict[str, int]) -> None:
+        for provider, count in counts.items():
+            self.tools.metrics.set("in_flight", count, provider=provider, lane="interactive")
+
+
+async def run_stages(
+    stages: Sequence[str],
+    settings: Settings,
+    *,
+    instance: int = 0,
+    port: int | None = None,
+    admin_port: int = 0,
+    provider: str | None = None,
+) -> int:
+    """Run these stages in this process until SIGTERM or a failure; the exit code."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    try:
+        loaded = load(settings.config, os.environ)
+        slots = [Slot(settings.data_dir, f"{stage}-{instance}") for stage in stages]
+        host = Host(settings, loaded, instance, provider)
+        return await _live(host, stages, port, admin_port, stopping, slots)
+    except CatalogError as error:
+        problems = "; ".join(f"line {p.line}: {p.path}: {p.message}" for p in error.problems[:5])
+        return _give_up("invalid catalogue", problems)
+    except SlotBusy as error:
+        return _give_up("slot in use", str(error))
+    except Exception as error:
+        return _give_up(type(error).__name__, str(error))
+
+
+async def _live(
+    host: Host,
+    stages: Sequence[str],
+    port: int | None,
+    admin_port: int,
+    stopping: asyncio.Event,
+    _slots: list[Slot],
+) -> int:
+    runner = await admin.serve(host.tools.metrics, host.is_ready, host.refresh, admin_port)
+    starting = asyncio.ensure_future(host.start(stages, port))
+    stop_asked = asyncio.ensure_future(stopping.wait())
+    await asyncio.wait([starting, stop_asked], return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        return 0
+    starting.result()
+    _print_ready(host, admin.port_of(runner))
+    failures = [stage.failed for stage in host.running if stage.failed is not None]
+    await asyncio.wait([stop_asked, *failures], return_when=asyncio.FIRST_COMPLETED)
+    failed = next((future.result() for future in failures if future.done()), None)
+    if failed is not None:
+        # Fail-stop: nothing is acked any more, the supervisor starts this slot again.
+        return _give_up(type(failed).__name__, str(failed))
+    await host.stop()
+    await runner.cleanup()
+    return 0
+
+
+def _print_ready(host: Host, admin_port: int) -> None:
+    for stage in host.running:
+        line = {
+            "event": "ready",
+            "stage": stage.name,
+            "instance": host.tools.instance,
+            "pid": os.getpid(),
+            "port": stage.port,
+            "admin_port": admin_port,
+            "catalog": host.tools.loaded.catalog.hash,
+        }
+        sys.stdout.write(orjson.dumps(line).decode() + "\n")
+    sys.stdout.flush()
+
+
+def _give_up(reason: str, detail: str) -> int:
+    sys.stdout.write(orjson.dumps({"event": "exit", "reason": reason, "detail": detail[:500]}).decode() + "\n")
+    sys.stdout.flush()
+    return 1

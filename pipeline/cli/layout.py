@@ -1,0 +1,91 @@
+"""Which processes `up` starts, and with what environment: pure.
+
+A slot is a place for one process: stages and instance. A process that dies is started again in its slot.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.cli.errors import UsageError
+
+_FEW = ("gateway", "route+call", "retry")
+_SPLIT = ("gateway", "route", "call", "retry")
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """`arguments` are those of `python -m pipeline`."""
+
+    stage: str
+    instance: int
+    arguments: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.stage}#{self.instance}"
+
+    @property
+    def stages(self) -> frozenset[str]:
+        return frozenset(self.stage.split("+"))
+
+
+def slots(*, split: bool, scale: Mapping[str, int], port: int) -> list[Slot]:
+    """All processes of the platform, the gateway last: it is what people wait for."""
+    names = _SPLIT if split else _FEW
+    _check(scale, names)
+    found = [
+        _slot(name, instance, port)
+        for name in names
+        for instance in range(max((scale.get(key, 1) for key in (name, *name.split("+"))), default=1))
+    ]
+    return sorted(found, key=lambda slot: slot.stage == "gateway")
+
+
+def parse_scale(texts: Sequence[str]) -> dict[str, int]:
+    """`route=2` ... -> {"route": 2}. Raises UsageError."""
+    scale = {}
+    for text in texts:
+        stage, _, count = text.partition("=")
+        if not stage or not count.isdigit() or not 1 <= int(count) <= 64:
+            raise UsageError(f"--scale {text}: write STAGE=N with N from 1 to 64, such as --scale route=2")
+        scale[stage] = int(count)
+    return scale
+
+
+def _check(scale: Mapping[str, int], names: Sequence[str]) -> None:
+    known = {*names, *(stage for name in names for stage in name.split("+"))}
+    if unknown := sorted(set(scale) - known):
+        raise UsageError(f"--scale: no such stage: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    if scale.get("gateway", 1) > 1:
+        raise UsageError("--scale gateway: one port takes one gateway; start more with `millrace run gateway --port N`")
+
+
+def _slot(stage: str, instance: int, port: int) -> Slot:
+    more = ("--port", str(port)) if stage == "gateway" else ()
+    return Slot(stage, instance, ("run", stage, "--instance-id", str(instance), *more))
+
+
+def child_environment(
+    base: Mapping[str, str],
+    *,
+    bootstrap: str,
+    catalog: Path,
+    data_dir: Path,
+    partitions: int,
+    topic_prefix: str,
+    pepper: str,
+    extra: Mapping[str, str],
+) -> dict[str, str]:
+    """What the children see: the caller's environment, where the platform is, and its secrets."""
+    return {
+        **base,
+        "MILLRACE_KAFKA_BOOTSTRAP": bootstrap,
+        "MILLRACE_CONFIG": str(catalog),
+        "MILLRACE_DATA_DIR": str(data_dir),
+        "MILLRACE_PARTITIONS": str(partitions),
+        "MILLRACE_TOPIC_PREFIX": topic_prefix,
+        "MILLRACE_PEPPER": pepper,
+        "PYTHONUNBUFFERED": "1",
+        **extra,
+    }

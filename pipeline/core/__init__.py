@@ -1,0 +1,7 @@
+"""The pure decisions: no I/O, no clock, no randomness. What they need comes in as arguments, what they find goes out.
+
+classify     what a request is: tokens, language, task, complexity, sensitivity, needs
+decide       which model answers (DESIGN.md section 6), by way of eligible (may data go there) and rules
+pricing      what a call costs, in whole nano-dollars
+journey      what happens next to a request;     outcomes: what a step of it can say
+"""

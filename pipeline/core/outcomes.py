@@ -1,0 +1,61 @@
+"""Outcomes: what a step of a journey can say. Only the shell acts on them (`agents/route.py`, `emit.py`)."""
+
+from dataclasses import dataclass
+
+from schemas.events import Attempt, Decision, Outcome, Ref
+
+
+@dataclass(slots=True, frozen=True)
+class Decide:
+    """Choose a model for this attempt; the shell gathers the situation and feeds back `Decided`."""
+
+    attempt: int
+    cause: str
+    larger_than_tokens: int | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Forward:
+    """Send the call; the same outcome again means: nothing was sent to the provider, forward it again."""
+
+    decision: Decision
+    attempt_id: str
+    role: str
+
+
+@dataclass(slots=True, frozen=True)
+class Recover:
+    """The worker died with this attempt in flight: look whether its answer, or pieces of it, were written before."""
+
+    attempt: Attempt
+
+
+@dataclass(slots=True, frozen=True)
+class Orphan:
+    """Book the attempt that nobody will finish."""
+
+    attempt: Attempt
+
+
+@dataclass(slots=True, frozen=True)
+class Reply:
+    """Write the error outcome."""
+
+    error: Outcome
+
+
+@dataclass(slots=True, frozen=True)
+class Park:
+    """Wait until `due_at` (epoch ms) on the retry topics."""
+
+    due_at: int
+
+
+@dataclass(slots=True, frozen=True)
+class End:
+    """The outcome stands on `responses`: acknowledge the request."""
+
+    response: Ref | None
+
+
+Step = Decide | Forward | Recover | Orphan | Reply | Park | End
