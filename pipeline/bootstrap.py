@@ -1,9 +1,9 @@
 """Bootstrap: the one place where real clients are made and plugged in, and a process lives and dies.
 
-    1. settings and catalogue are read; a mistake there ends the process with one JSON line
-    2. producers, scanner, metrics, admin port
-    3. each stage starts with its own consumer group and prints its ready line
-    4. until SIGTERM (drain, exit 0), or something fails (exit 1 with one JSON line; the supervisor restarts the slot)
+1. settings and catalogue are read; a mistake there ends the process with one JSON line
+2. producers, scanner, metrics, admin port
+3. each stage starts with its own consumer group and prints its ready line
+4. until SIGTERM (drain, exit 0), or something fails (exit 1 with one JSON line; the supervisor restarts the slot)
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
+from connectors.kafka.producers import Producers
+from connectors.kafka.scan import Scanner
+from connectors.kafka.tail import Tail
 
 from connectors.admin import app as admin
 from connectors.admin.metrics import Metrics
 from connectors.gateway import GatewayConfig, Waiting, create_app, serve
-from connectors.kafka.producers import Producers
-from connectors.kafka.scan import Scanner
-from connectors.kafka.tail import Tail
 from connectors.providers.driver import Driver, ProviderEndpoint
 from connectors.providers.limits import Timeouts
 from pipeline.agents.call import CallStage
@@ -30,12 +30,13 @@ from pipeline.agents.retry import RetryRelay
 from pipeline.agents.route import RouteStage
 from pipeline.catalog_file import CatalogError, LoadedCatalog, load
 from pipeline.emit import Emit
-from pipeline.settings import Settings
+from pipeline.settings import Settings, environment
 from pipeline.slots import Slot, SlotBusy
 from pipeline.stage import StageApp
 from pipeline.tools import Tools, epoch_ms
 from schemas import topics as t
 from schemas.chat import check_chat
+from schemas.events import Ref
 
 START_DEADLINE_S = 60
 LOOK_BACK_MS = 15 * t.MINUTE_MS
@@ -59,11 +60,11 @@ class Host:
     def __init__(self, settings: Settings, loaded: LoadedCatalog, instance: int, provider: str | None) -> None:
         self._settings = settings
         bootstrap = settings.kafka_bootstrap or "127.0.0.1:9092"
-        security = settings.kafka_client_options()
+        security = settings.client_options()
         self.tools = Tools(
             bootstrap=bootstrap,
             topic_prefix=settings.topic_prefix,
-            partitions=settings.partition_count(),
+            partitions=settings.tenant_partitions,
             pepper=settings.pepper.get_secret_value().encode() if settings.pepper else b"",
             worker=f"{instance}-{secrets.token_hex(4)}",
             instance=instance,
@@ -153,7 +154,7 @@ class Host:
         return Running("retry", failed=relay.failed, stop=relay.stop)
 
     async def _gateway(self, port: int | None) -> Running:
-        waiting = Waiting()
+        waiting = Waiting(self.tools.topic_prefix, epoch_ms)
         tail = self._tail([t.REQUESTS, t.RESPONSES, t.DELTAS], waiting.handle, since_ms=epoch_ms() - LOOK_BACK_MS)
         await tail.start()
         app = create_app(
@@ -164,11 +165,12 @@ class Host:
             keys=lambda: self.tools.loaded.tenant_keys,
             log=self.tools.producers,
             waiting=waiting,
-            scan=self.tools.scanner.read,
-            fetch=self.tools.scanner.fetch,
+            scan=self._scan,
+            fetch=self._fetch,
             check_body=check_chat,
             now_ms=epoch_ms,
             random_bytes=secrets.token_bytes,
+            ready=tail.caught_up.is_set,
         )
         server = await serve(app, "127.0.0.1", 8080 if port is None else port)
 
@@ -176,7 +178,14 @@ class Host:
             await server.stop()
             await tail.stop()
 
-        return Running("gateway", port=server.port, stop=stop)
+        outbox = app.state.gateway.outbox
+        return Running("gateway", port=server.port, is_ready=lambda: outbox.is_ready, stop=stop)
+
+    def _scan(self, topic: str, partition: int, since_ms: int) -> Any:
+        return self.tools.scanner.read(topic, partition, since_ms=since_ms)
+
+    async def _fetch(self, ref: Ref) -> Any:
+        return await self.tools.scanner.fetch(ref.topic, ref.partition, ref.offset)
 
     def _providers(self) -> list[str]:
         loaded = self.tools.loaded
@@ -225,7 +234,7 @@ async def run_stages(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     try:
-        loaded = load(settings.config, os.environ)
+        loaded = load(settings.config, environment())
         slots = [Slot(settings.data_dir, f"{stage}-{instance}") for stage in stages]
         host = Host(settings, loaded, instance, provider)
         return await _live(host, stages, port, admin_port, stopping, slots)

@@ -7,13 +7,13 @@ books and logs (`soon`) in batches of 25 ms.
 from typing import Any
 
 import orjson
-
 from connectors.kafka.partition import partition_of
 from connectors.kafka.producers import Delivered
+from schemas.codec import encode
+
 from pipeline.tools import Tools
 from schemas import headers as h
 from schemas import topics as t
-from schemas.codec import encode
 from schemas.events import Attempt, Call, Cost, Decision, Delta, Enriched, Idempotency, Parked, Ref, Response
 
 
@@ -75,9 +75,7 @@ class Emit:
             self._tools.topic(t.RESPONSES.name),
             encode(event),
             key=key.encode(),
-            headers=h.build(
-                request_id=event.request_id, tenant=event.tenant, role=event.role, schema="response.v1"
-            ),
+            headers=h.build(request_id=event.request_id, tenant=event.tenant, role=event.role, schema="response.v1"),
         )
 
     async def delta(self, event: Delta) -> None:

@@ -5,7 +5,6 @@ them weekly, and the adapter that does not know one says so.
 Source: platform.openai.com/docs/api-reference/chat/create
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +20,7 @@ _Check = Callable[[Any], str | None]
 
 
 def check_chat(body: dict[str, Any]) -> InvalidRequest | None:
-    """The first fault in the form of `body`, with the path of its field (`messages.0.content`); None: it is well-formed."""
+    """The first fault in the form of `body`, with the path of its field (`messages.0.content`); None: none."""
     if _is_too_deep(body):
         return InvalidRequest(f"nested deeper than {MAX_DEPTH} levels")
     return _messages(body.get("messages")) or _fields(body) or _tools(body.get("tools"))
@@ -126,8 +125,10 @@ def _fields(body: dict[str, Any]) -> InvalidRequest | None:
 
 
 def _number(low: float, high: float) -> _Check:
+    """NaN and the infinities lie in no range."""
+
     def check(value: Any) -> str | None:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
         return None if is_number and low <= value <= high else f"must be a number from {low:g} to {high:g}"
 
     return check

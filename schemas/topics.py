@@ -45,13 +45,26 @@ class Topic:
 
 
 REQUESTS = Topic(
-    "requests.v1", "request", "tenant", "tenant", 72 * HOUR_MS, "what callers ask for", append_time=True, json_allowed=True
+    "requests.v1",
+    "request",
+    "tenant",
+    "tenant",
+    72 * HOUR_MS,
+    "what callers ask for",
+    append_time=True,
+    json_allowed=True,
 )
 ENRICHED = Topic(
     "enriched.v1", "enriched", "tenant", "tenant", 72 * HOUR_MS, "requests with their features", terminal=True
 )
 DECISIONS = Topic(
-    "decisions.v1", "decision", "tenant", "tenant", 72 * HOUR_MS, "every choice of a model, with its view", terminal=True
+    "decisions.v1",
+    "decision",
+    "tenant",
+    "tenant",
+    72 * HOUR_MS,
+    "every choice of a model, with its view",
+    terminal=True,
 )
 CALLS = Topic("calls.{provider}.v1", "call", "request id", "lane", 72 * HOUR_MS, "orders to one provider")
 ATTEMPTS = Topic(
@@ -66,7 +79,13 @@ RESPONSES = Topic("responses.v1", "response", "tenant", "tenant", 72 * HOUR_MS, 
 COSTS = Topic("costs.v1", "cost", "tenant", "tenant", 90 * DAY_MS, "the ledger", terminal=True)
 CANCELS = Topic("cancels.v1", "cancel", "tenant", "tenant", HOUR_MS, "nobody waits any more")
 DEAD_LETTERS = Topic(
-    "dead-letters.v1", None, "as it was", "control", 14 * DAY_MS, "what could not be processed, byte for byte", terminal=True
+    "dead-letters.v1",
+    None,
+    "as it was",
+    "control",
+    14 * DAY_MS,
+    "what could not be processed, byte for byte",
+    terminal=True,
 )
 IDEMPOTENCY = Topic(
     "idempotency.v1", "idempotency", "tenant/request id", "tenant", DAY_MS, "what a key stood for", compacted=True

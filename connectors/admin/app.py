@@ -7,7 +7,9 @@ from aiohttp import web
 from connectors.admin.metrics import Metrics
 
 
-async def serve(metrics: Metrics, is_ready: Callable[[], bool], refresh: Callable[[], None], port: int) -> web.AppRunner:
+async def serve(
+    metrics: Metrics, is_ready: Callable[[], bool], refresh: Callable[[], None], port: int
+) -> web.AppRunner:
     """Start to listen on 127.0.0.1; port 0 takes a free one. `refresh` sets the gauges before each scrape.
 
     Raises:

@@ -1,7 +1,6 @@
 """The metrics table as live Prometheus metrics, one registry per process."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-
 from schemas.metrics import METRICS
 
 MAX_TENANT_LABELS = 100

@@ -55,17 +55,23 @@ def read_options(headers: Headers) -> Options | Problem:
     return _checked(found) if found else Options()
 
 
-def _checked(found: dict[str, str]) -> Options | Problem:
+def _malformed(found: dict[str, str]) -> Problem | None:
     for name, words in _CHOICES.items():
         if found.get(name, words[0]) not in words:
             return _bad(name, f"must be one of {', '.join(words)}")
-    conversation = found.get("x-conversation-id")
-    if conversation is not None and not _ID.match(conversation):
+    if not _ID.match(found.get("x-conversation-id", "-")):
         return _bad("x-conversation-id", f"must match {ID_PATTERN}")
     if len(found.get("x-user-id", "")) > 256:
         return _bad("x-user-id", "must have at most 256 characters")
     if not 1 <= len(found.get("idempotency-key", "-")) <= 256:
         return _bad("idempotency-key", "must have 1 to 256 characters")
+    return None
+
+
+def _checked(found: dict[str, str]) -> Options | Problem:
+    malformed = _malformed(found)
+    if malformed is not None:
+        return malformed
     deadline, tags = _deadline(found.get("x-deadline-ms")), _tags(found.get("x-tags"))
     if isinstance(deadline, Problem):
         return deadline
@@ -75,7 +81,7 @@ def _checked(found: dict[str, str]) -> Options | Problem:
     known: dict[str, Any] = {"sensitivity": found.get("x-sensitivity"), "cache": found.get("x-cache")}
     return Options(
         idempotency_key=found.get("idempotency-key"),
-        conversation_id=conversation,
+        conversation_id=found.get("x-conversation-id"),
         user=found.get("x-user-id") or None,
         deadline_s=deadline,
         tags=tags,
@@ -85,7 +91,7 @@ def _checked(found: dict[str, str]) -> Options | Problem:
     )
 
 
-def _deadline(value: str | None) -> float | None | Problem:
+def _deadline(value: str | None) -> float | Problem | None:
     if value is None:
         return None
     if not value.isascii() or not value.isdigit() or len(value) > 9 or not 1 <= int(value) <= _MAX_DEADLINE_MS:

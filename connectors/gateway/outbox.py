@@ -48,8 +48,7 @@ class Outbox:
     ) -> Delivered | Problem:
         """Writes a record and waits for its acknowledgement, for a moment.
 
-        Args:
-            late: called if the acknowledgement comes when nobody waits for it any more.
+        `late` is called if the acknowledgement comes when nobody waits for it any more.
         """
         if self._stuck:
             return _AWAY
@@ -66,7 +65,9 @@ class Outbox:
         self._leave(task, late)
         return _AWAY
 
-    def send_aside(self, topic: str, value: bytes, *, key: str, headers: list[tuple[str, bytes]], partition: int) -> None:
+    def send_aside(
+        self, topic: str, value: bytes, *, key: str, headers: list[tuple[str, bytes]], partition: int
+    ) -> None:
         """Writes a record that nobody waits for."""
         task = asyncio.ensure_future(
             self._log.deliver(topic, value, key=key.encode(), headers=headers, partition=partition)

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import orjson
+from schemas.codec import decode
 
 from connectors.gateway.ports import Record
 from schemas import headers as names
-from schemas.codec import decode
 from schemas.events import Delta, Ref, Response
 from schemas.topics import DELTAS, MINUTE_MS, REQUESTS, RESPONSES
 
@@ -51,7 +51,7 @@ class Standing:
 class Waiter:
     """One caller who waits. Filled by `Waiting.handle` and by the watch for hang-ups, read by one task.
 
-    `notes_only`: another body was sent under the same Idempotency-Key, so the open request's answer is not for this one.
+    `notes_only`: another body came under the same Idempotency-Key: the open request's answer is not for this one.
     """
 
     ticket: str

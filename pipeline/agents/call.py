@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from schemas.codec import Undecodable, decode, decode_request
 
 from connectors.providers import ProviderCall
 from connectors.providers.driver import CallResult, Driver
@@ -26,7 +27,6 @@ from pipeline.emit import Emit
 from pipeline.stage import Assigned, Batch, StageApp
 from pipeline.tools import Tools
 from schemas import headers as h
-from schemas.codec import Undecodable, decode, decode_request
 from schemas.completion import Completion, Usage
 from schemas.errors import ErrorKind
 from schemas.events import Attempt, AttemptError, Call, Ref, Request, Response, Timings
@@ -52,9 +52,7 @@ class CallStage:
         self._emit = emit
         self._app = app
         self._drivers = drivers
-        self._slots = {
-            name: asyncio.Semaphore(tools.loaded.catalog.providers[name].max_in_flight) for name in drivers
-        }
+        self._slots = {name: asyncio.Semaphore(tools.loaded.catalog.providers[name].max_in_flight) for name in drivers}
         self._ends: dict[tuple[str, int], int] = {}
         self._in_flight: dict[str, InFlight] = {}
         self._upstreams: dict[str, asyncio.Future[CallResult]] = {}
@@ -131,9 +129,7 @@ class CallStage:
         self._seen[call.attempt_id] = time.monotonic()
         _forget(self._seen, MEMORY_S)
         await self._slots[call.provider].acquire()
-        flight = InFlight(
-            call, _phase(call, "started", self._tools), (record.topic, record.partition, record.offset)
-        )
+        flight = InFlight(call, _phase(call, "started", self._tools), (record.topic, record.partition, record.offset))
         self._in_flight[call.attempt_id] = flight
         flight.task = asyncio.create_task(self._execute(flight))
         flight.task.add_done_callback(self._app.watch)
@@ -292,13 +288,13 @@ class CallStage:
             flight,
             "cancelled" if stopped == "cancelled" else "error",
             error=AttemptError(kind, code=stopped),
-            usage=Usage(input_tokens=flight.call.input_tokens, output_tokens=writer.pieces if writer else 0, estimated=True),
+            usage=Usage(
+                input_tokens=flight.call.input_tokens, output_tokens=writer.pieces if writer else 0, estimated=True
+            ),
             streamed=bool(writer and writer.sent),
         )
 
-    def _finished(
-        self, flight: InFlight, outcome: str, *, result: CallResult | None = None, **facts: Any
-    ) -> Attempt:
+    def _finished(self, flight: InFlight, outcome: str, *, result: CallResult | None = None, **facts: Any) -> Attempt:
         event = _phase(flight.call, "finished", self._tools)
         event.started_at = flight.started.started_at
         event.finished_at = self._tools.now_ms()
@@ -334,4 +330,3 @@ def _forget(memory: "OrderedDict[Any, float]", seconds: float) -> None:
     horizon = time.monotonic() - seconds
     while memory and next(iter(memory.values())) < horizon:
         memory.popitem(last=False)
-

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-
 from connectors.kafka.partition import partition_of
+from schemas.codec import Undecodable, decode_request
+
 from pipeline.core.classify import classify
 from pipeline.tools import Tools
 from schemas import headers as h
 from schemas import ids
 from schemas.chat import check_chat
-from schemas.codec import Undecodable, decode_request
 from schemas.events import Enriched, InvalidRequest, Ref, Request
 from schemas.topics import INLINE_BODY_BYTES
 
@@ -47,7 +47,9 @@ class Enricher:
         tenant = self._tools.loaded.catalog.tenant_of(request.tenant)
         request_id = request.request_id or self._id_for(record, request)
         if tenant is None:
-            return Refused("unknown_tenant", f"no tenant `{request.tenant}` in the catalogue", request_id, request.tenant)
+            return Refused(
+                "unknown_tenant", f"no tenant `{request.tenant}` in the catalogue", request_id, request.tenant
+            )
         key = ids.partition_key(
             request.tenant, shards=tenant.shards, conversation_id=request.conversation_id, request_id=request_id
         )

@@ -63,8 +63,7 @@ class RetryRelay:
             await consumer.stop()
 
     async def _sleep_until(self, due_ms: int) -> None:
-        while (left_ms := due_ms - self._tools.now_ms()) > 0:
-            await asyncio.sleep(left_ms / 1000)
+        await asyncio.sleep(max(0, due_ms - self._tools.now_ms()) / 1000)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) and not self.failed.done():

@@ -8,15 +8,18 @@ A record is acked when its request has its outcome on `responses` or is parked: 
 """
 
 import asyncio
+from collections import defaultdict
 from typing import Any
 
 import orjson
+from schemas.codec import Undecodable, decode
 
+from connectors.kafka.partition import partition_of
 from pipeline.agents.enrich import Elsewhere, Enricher, Refused
 from pipeline.agents.ownership import Id, OpenRequest, Ownership, Partition, id_of
 from pipeline.agents.settle import booked
 from pipeline.core import decide as deciding
-from pipeline.core.journey import CancelAsked, Decided, DeadlinePassed, Event, Journey, Recovered
+from pipeline.core.journey import CancelAsked, DeadlinePassed, Decided, Event, Journey, Recovered
 from pipeline.core.outcomes import Decide, End, Forward, Orphan, Park, Recover, Reply, Step
 from pipeline.core.pricing import price_of
 from pipeline.emit import Emit
@@ -24,7 +27,6 @@ from pipeline.stage import Batch, StageApp
 from pipeline.tools import Tools
 from schemas import headers as h
 from schemas import topics as t
-from schemas.codec import Undecodable, decode
 from schemas.completion import Usage
 from schemas.events import (
     Attempt,
@@ -51,8 +53,7 @@ class RouteStage:
         self._app = app
         self._own = Ownership(tools)
         self._enricher = Enricher(tools)
-        self._in_flight: dict[str, int] = {}
-        self._recovering: dict[int, asyncio.Task[dict[Id, Ref]]] = {}
+        self._in_flight: defaultdict[str, set[str]] = defaultdict(set)
         app.on_assigned = self._own.gained
 
     async def handle_requests(self, batch: Batch) -> None:
@@ -121,9 +122,7 @@ class RouteStage:
         history = partition.history.pop(key, [])
         self._act(partition, opened, journey.resume(history, self._tools.now_ms()) if history else journey.begin())
 
-    async def _is_duplicate(
-        self, partition: Partition, key: Id, enriched: Enriched, request: Request
-    ) -> bool:
+    async def _is_duplicate(self, partition: Partition, key: Id, enriched: Enriched, request: Request) -> bool:
         """Open or parked: join. Answered: a note with the outcome. Another fingerprint under the same key: a note 422."""
         opened, stored = partition.open.get(key), partition.idempotency.get(key)
         fingerprint = opened.journey.request.fingerprint if opened else stored.fingerprint if stored else None
@@ -132,7 +131,10 @@ class RouteStage:
         self._tools.metrics.count("duplicates_suppressed_total")
         if enriched.idempotent and fingerprint is not None and fingerprint != enriched.fingerprint:
             await self._note(
-                enriched, request, code="idempotency_mismatch", message="this Idempotency-Key belongs to another request"
+                enriched,
+                request,
+                code="idempotency_mismatch",
+                message="this Idempotency-Key belongs to another request",
             )
         elif ref := partition.answered.get(key) or (stored.outcome if stored else None):
             await self._note(enriched, request, ref=ref)
@@ -202,9 +204,7 @@ class RouteStage:
         opened = OpenRequest(journey, place)
         partition.open[request.tenant, request.request_id] = opened
         delay_s = max(0.0, (request.deadline_at - self._tools.now_ms()) / 1000)
-        opened.timer = asyncio.get_running_loop().call_later(
-            delay_s, self._feed, partition, opened, DeadlinePassed()
-        )
+        opened.timer = asyncio.get_running_loop().call_later(delay_s, self._feed, partition, opened, DeadlinePassed())
         return opened
 
     def _max_attempts(self, request: Enriched) -> int:
@@ -242,7 +242,9 @@ class RouteStage:
         """Gather, decide, log; the journey says what follows."""
         request = opened.journey.request
         situation = deciding.Situation(
-            in_flight=self._in_flight, off_providers=self._tools.loaded.off_providers, now_ms=self._tools.now_ms()
+            in_flight={provider: len(calls) for provider, calls in self._in_flight.items()},
+            off_providers=self._tools.loaded.off_providers,
+            now_ms=self._tools.now_ms(),
         )
         decision = deciding.decide(
             request,
@@ -316,7 +318,7 @@ class RouteStage:
     async def _has_deltas(self, attempt: Attempt) -> bool:
         topic = self._tools.topic(t.DELTAS.name)
         count = await self._tools.producers.partition_count(topic)
-        partition = self._tools.producers.partition_of(attempt.request_id.encode(), count)
+        partition = partition_of(attempt.request_id.encode(), count)
         async for record in self._tools.scanner.read(topic, partition, since_ms=attempt.started_at - 1000):
             if id_of(record) == (attempt.tenant, attempt.request_id) and h.text(record.headers, h.KIND) == "chunk":
                 return True
@@ -425,8 +427,11 @@ class RouteStage:
         self._app.ack(record.topic, record.partition, record.offset)
 
     def _count_in_flight(self, event: Attempt) -> None:
-        change = {"started": 1, "finished": -1}.get(event.phase, 0)
-        self._in_flight[event.provider] = max(0, self._in_flight.get(event.provider, 0) + change)
+        calls = self._in_flight[event.provider]
+        if event.phase == "started":
+            calls.add(event.attempt_id)
+        elif event.phase == "finished":
+            calls.discard(event.attempt_id)
 
 
 def _route_info(request: Enriched, decision: Decision) -> RouteInfo:

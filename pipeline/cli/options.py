@@ -20,7 +20,9 @@ BodiesOption = Annotated[bool, typer.Option("--bodies", help="Show prompts and a
 
 def settings_of(config: Path | None = None, data_dir: Path | None = None, **more: Any) -> Settings:
     """The environment, with what the command line says on top."""
-    said = {name: value for name, value in {"config": config, "data_dir": data_dir, **more}.items() if value is not None}
+    said = {
+        name: value for name, value in {"config": config, "data_dir": data_dir, **more}.items() if value is not None
+    }
     try:
         return Settings(**said)
     except ValidationError as error:

@@ -41,19 +41,15 @@ def run(
     from pipeline.cli import logs
 
     logs.setup(settings.log)
-    work = run_stages(
-        names, settings, instance=instance_id, port=port, admin_port=admin_port, provider=provider
-    )
+    work = run_stages(names, settings, instance=instance_id, port=port, admin_port=admin_port, provider=provider)
     try:
         code = _run(work)
     except Exception as error:
-        print_json({"event": "failed", "stage": stage, "instance": instance_id, "reason": _reason(error)})
+        print_json(
+            {"event": "exit", "stage": stage, "reason": type(error).__name__, "detail": " ".join(str(error).split())}
+        )
         raise
     raise typer.Exit(code)
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _ready_to_run(settings: Settings) -> None:
@@ -89,9 +85,7 @@ async def _simulate(settings: Settings, port: int, speed: float) -> None:
 
     stop = stop_event()
     try:
-        simulator = await serve(
-            port, settings.seed, speed, models=_models(settings.config), background=DEMO_BACKGROUND
-        )
+        simulator = await serve(port, settings.seed, speed, models=_models(settings.config), background=DEMO_BACKGROUND)
     except OSError:
         raise CliError(f"port {port} is already in use: choose another one with --port") from None
     print_json(

@@ -164,7 +164,7 @@ def _view(case: _Case, name: str) -> View:
 
 
 def _proof(case: _Case) -> Proof:
-    """Limits of the tenant and the rules together; where they have nothing in common, the tenant's (nothing is sent)."""
+    """Limits of the tenant and the rules together; if they have nothing in common, the tenant's (nothing is sent)."""
     own = None if case.tenant.regions is None else frozenset(case.tenant.regions)
     limits = [limit for limit in (own, case.rules.requires.regions) if limit is not None]
     regions = frozenset.intersection(*limits) if limits else frozenset[str]()

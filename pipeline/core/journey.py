@@ -130,9 +130,7 @@ class Journey:
         if not decision.chosen:
             return self._nobody_left(decision, now_ms)
         self.attempts = decision.attempt
-        self.current_id = attempt_id(
-            self.request.tenant, self.request.request_id, decision.attempt, decision.chosen
-        )
+        self.current_id = attempt_id(self.request.tenant, self.request.request_id, decision.attempt, decision.chosen)
         self.phase, self.started, self.kept = Phase.CALLING, None, False
         return [self._forward(decision)]
 
@@ -159,7 +157,6 @@ class Journey:
                 return [self._decide("first" if event.attempt == 1 else "retry", attempt=event.attempt)]
             return [self._forward(self.decision)]
         if self.kept or self.started.worker == event.worker:
-            self.kept = False
             return []
         self.phase = Phase.RECOVERING
         return [Recover(self.started)]

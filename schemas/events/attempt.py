@@ -1,9 +1,9 @@
 """Attempt: the record of executing a call, in phases. call (and route, for orphans) -> `attempts.v1` -> route (settle).
 
-    started    acked by the broker before the provider is called
-    kept       a rebalance took the partition away, its worker goes on calling
-    returned   a record that may have been delivered before: not executed, given back to route
-    finished   the end, once per attempt; the first `finished` per attempt id counts
+started    acked by the broker before the provider is called
+kept       a rebalance took the partition away, its worker goes on calling
+returned   a record that may have been delivered before: not executed, given back to route
+finished   the end, once per attempt; the first `finished` per attempt id counts
 """
 
 from dataclasses import dataclass, field

@@ -16,7 +16,8 @@ MAX_TAGS = 16
 Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 Tags = Annotated[
     dict[
-        Annotated[str, StringConstraints(min_length=1, max_length=64)], Annotated[str, StringConstraints(max_length=256)]
+        Annotated[str, StringConstraints(min_length=1, max_length=64)],
+        Annotated[str, StringConstraints(max_length=256)],
     ],
     Field(max_length=MAX_TAGS),
 ]

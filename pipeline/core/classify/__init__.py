@@ -20,7 +20,7 @@ CLASSIFIER_VERSION = "plain-1"
 
 
 def classify(body: dict[str, Any], *, asked_sensitivity: str | None) -> Features:
-    """Features of a Chat Completions or Embeddings body; `asked_sensitivity` may raise what is found, never lower it."""
+    """Features of a Chat or Embeddings body; `asked_sensitivity` may raise what is found, never lower it."""
     text = read_text(body)
     needs = needs_of(body, text)
     task = task_of(text.sample, needs)

@@ -1,7 +1,7 @@
 """Language, task form, complexity and needs, from surface features of at most 2,000 characters.
 
-The rows of `_TASKS` are tried in order; the first whose pattern is found names the task. Complexity is a sum of small
-shares (`complexity_of`), cut at 1, banded at 0.33 and 0.66.
+The rows of `_TASKS` are tried in order; the first with a word or sign in the text names the task. Complexity is a sum
+of small shares (`complexity_of`), cut at 1, banded at 0.33 and 0.66.
 """
 
 import re
@@ -17,28 +17,36 @@ UNDETERMINED = "und"
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff\U000e0000-\U000fffff]")
 _FEW_CHARS = 12  # below it a language is a guess
-_TASKS = tuple(
-    (task, re.compile(pattern, re.IGNORECASE))
-    for task, pattern in (
-        ("translate", r"\btranslat\w*|\bübersetz\w*|\btradu\w+"),
-        ("summarise", r"\bsummar\w+|\btl;?dr\b|\bzusammenfass\w*|\brésum\w+"),
-        (
-            "code",
-            r"```|\bdef \w+\(|\bfunction\b.*\{|\b(?:python|javascript|typescript|rust|sql|regex|refactor|debug)\b",
-        ),
-        ("extraction", r"\bextract\b|\bparse\b|\bclassify\b|\blabel (?:the|each)\b|\bextrahier\w*"),
-        (
-            "maths",
-            r"\b(?:solve|integral|derivative|equation|theorem|probability|prove)\b|\d\s*[-+*/^=]\s*\d|\\frac|\\int",
-        ),
-        (
-            "reasoning",
-            r"\bstep by step\b|\bwhy\b|\bexplain\b|\bcompare\b|\banaly[sz]e\b|\btrade-?offs?\b|\breason\w*\b",
-        ),
-    )
+_TASKS: tuple[tuple[str, frozenset[str], re.Pattern[str] | None], ...] = (  # task, words, signs
+    (
+        "translate",
+        frozenset(["translate", "translation", "übersetze", "übersetzen", "traduire"]),
+        None,
+    ),
+    (
+        "summarise",
+        frozenset(["summarise", "summarize", "summary", "tldr", "zusammenfassen", "résumer"]),
+        None,
+    ),
+    (
+        "code",
+        frozenset(["python", "javascript", "typescript", "rust", "sql", "regex", "refactor", "debug", "compile"]),
+        re.compile(r"```|def \w+\(|function \w*\("),
+    ),
+    ("extraction", frozenset(["extract", "parse", "classify", "extrahiere", "extrahieren"]), None),
+    (
+        "maths",
+        frozenset(["solve", "integral", "derivative", "equation", "theorem", "probability", "prove"]),
+        re.compile(r"\d ?[-+*^=] ?\d(?!\d*-\d)|\\frac|\\int"),  # not a date
+    ),
+    (
+        "reasoning",
+        frozenset(["why", "explain", "compare", "analyse", "analyze", "tradeoff", "tradeoffs", "reason", "reasoning"]),
+        re.compile("step by step"),
+    ),
 )
 _TASK_SHARE = {"maths": 0.3, "reasoning": 0.25, "code": 0.25, "extraction": 0.05, "translate": 0.05}
-_ASKS = re.compile(r"\?|^\s*(?:\d+[.)]|[-*])\s", re.MULTILINE)
+_ASKS = re.compile(r"\?|\n *(?:\d+[.)]|[-*]) ")
 _WORDS = re.compile(r"\w{2,}")
 
 
@@ -73,8 +81,10 @@ def needs_of(body: dict[str, Any], text: Text) -> list[str]:
 
 
 def task_of(sample: str, needs: list[str]) -> str:
-    for task, pattern in _TASKS:
-        if pattern.search(sample):
+    lower = sample.lower()
+    words = set(_WORDS.findall(lower))
+    for task, telling, signs in _TASKS:
+        if not words.isdisjoint(telling) or (signs is not None and signs.search(lower)):
             return task
     return "extraction" if "json_schema" in needs else "chat"
 

@@ -1,0 +1,110 @@
+"""The two producers of a process: `now` for what somebody waits for, `soon` for books and logs.
+
+Both are idempotent with acks=all. An idempotent aiokafka producer never expires a batch: during a broker outage a delivery
+waits until the broker is back, so a caller with a deadline wraps it in `asyncio.wait_for`; the record is still written.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+
+from connectors.kafka.partition import partition_of
+
+__all__ = ["Delivered", "Producers"]
+
+BATCH_BYTES = 256 * 1024
+REQUEST_BYTES = 11 * 1024 * 1024
+SOON_LINGER_MS = 25
+STOP_S = 10.0
+
+
+@dataclass(slots=True, frozen=True)
+class Delivered:
+    """Where the broker put a record. `timestamp`: ms since the epoch, the broker's under LogAppendTime."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+
+
+class Producers:
+    def __init__(
+        self, bootstrap: str, *, security: Mapping[str, Any] | None = None, client_id: str = "millrace"
+    ) -> None:
+        self._common: dict[str, Any] = {
+            "bootstrap_servers": bootstrap,
+            "client_id": client_id,
+            "enable_idempotence": True,
+            "acks": "all",
+            "max_batch_size": BATCH_BYTES,
+            "max_request_size": REQUEST_BYTES,
+            "request_timeout_ms": 40_000,
+            "retry_backoff_ms": 100,
+            **(security or {}),
+        }
+        self._now: Any = None
+        self._soon: Any = None
+
+    async def start(self) -> None:
+        self._now = AIOKafkaProducer(linger_ms=0, **self._common)
+        self._soon = AIOKafkaProducer(linger_ms=SOON_LINGER_MS, compression_type="lz4", **self._common)
+        try:
+            await asyncio.gather(self._now.start(), self._soon.start())
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Flushes both; gives up after `STOP_S`, for a broker that is away would hold it for ever."""
+        producers = [producer for producer in (self._now, self._soon) if producer is not None]
+        self._now = self._soon = None
+        await asyncio.gather(*(_stop(producer) for producer in producers))
+
+    async def deliver(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        partition: int | None = None,
+        soon: bool = False,
+    ) -> Delivered:
+        """Returns when the broker has acked. A cancelled caller does not take the record back."""
+        future = await self.enqueue(topic, value, key=key, headers=headers, partition=partition, soon=soon)
+        done = await asyncio.shield(future)
+        return Delivered(done.topic, done.partition, done.offset, done.timestamp)
+
+    async def enqueue(
+        self,
+        topic: str,
+        value: bytes | None,
+        *,
+        key: bytes | None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        partition: int | None = None,
+        soon: bool = False,
+    ) -> "asyncio.Future[Any]":
+        """Returns when the record has its place in the order; the future resolves to aiokafka's RecordMetadata."""
+        if partition is None and key is not None:
+            partition = partition_of(key, await self.partition_count(topic))
+        producer = self._soon if soon else self._now
+        future: asyncio.Future[Any] = await producer.send(
+            topic, value, key=key, headers=list(headers), partition=partition
+        )
+        return future
+
+    async def partition_count(self, topic: str) -> int:
+        """From the client's metadata; asks the broker the first time."""
+        return len(await self._now.partitions_for(topic))
+
+
+async def _stop(producer: Any) -> None:
+    try:
+        await asyncio.wait_for(producer.stop(), STOP_S)
+    except TimeoutError:
+        await producer.client.close()

@@ -1,0 +1,240 @@
+"""The supervisor: brings the platform up in order, keeps it up, takes it down in order.
+
+1. broker (unless it is external): started, and started again on the same data if it ends;
+2. topics;
+3. demo: the simulator of providers without keys, and a catalogue derived for it;
+4. the stages, each in its slot (`children.py`);
+5. one ready line for everything; whoever starts again later has its ready line repeated;
+6. the end: stages (SIGTERM, then SIGKILL), simulator, broker, all within 10 s.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.catalog_file import LoadedCatalog, dump_document, load, read_document, simulated
+from pipeline.cli.children import Child
+from pipeline.cli.errors import CliError
+from pipeline.cli.layout import Slot, child_environment
+from pipeline.cli.options import print_json
+from pipeline.cli.places import Running, demo_key, pepper
+from pipeline.settings import Settings, environment
+
+SIM_KEY_ENV = "MILLRACE_SIM_KEY"
+_SIM_KEY = "sk-sim-demo-0000"
+_START_S = 120.0
+_FUTILE_STARTS = 4
+_END_S, _BROKER_SHARE_S = 9.0, 2.5
+_log = logging.getLogger(__name__)
+
+Tell = Callable[[str, float | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `up` was asked for. `bootstrap` None: a Kafka of our own on `kafka_port`."""
+
+    settings: Settings
+    slots: list[Slot]
+    port: int
+    kafka_port: int
+    bootstrap: str | None
+    demo: bool
+    simulator_port: int
+
+    @property
+    def data_dir(self) -> Path:
+        return self.settings.data_dir.absolute()
+
+    @property
+    def gateway(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@dataclass(slots=True)
+class Supervisor:
+    plan: Plan
+    tell: Tell
+    demo_keys: str | None = None
+    _children: list[Child] = field(default_factory=list)
+    _simulator: Child | None = None
+    _broker: Any = None
+    _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
+    _up: bool = False
+
+    async def start(self) -> Running:
+        """Steps 1 to 5. Raises BrokerError, CatalogError, CliError; then `stop` what is there already."""
+        plan = self.plan
+        bootstrap = plan.bootstrap or await self._start_broker()
+        env = environment()
+        catalog, loaded = plan.settings.config.absolute(), load(plan.settings.config, env)
+        extra: dict[str, str] = {}
+        if plan.demo:
+            extra = self._demo_secrets(loaded, env)
+            catalog, loaded = self._demo_catalog(loaded, {**env, **extra})
+            await self._start_simulator({**env, **extra})
+        self._say_warnings(loaded)
+        partitions = await self._make_topics(bootstrap, loaded)
+        await self._start_stages(
+            child_environment(
+                env, bootstrap=bootstrap, catalog=catalog, data_dir=plan.data_dir, partitions=partitions,
+                topic_prefix=plan.settings.topic_prefix, pepper=pepper(plan.settings), extra=extra,
+            )
+        )  # fmt: skip
+        self._up = True
+        running = self._running(bootstrap, catalog, partitions)
+        running.write(plan.data_dir)
+        print_json(self._ready_line(bootstrap))
+        return running
+
+    def hang_up(self) -> None:
+        """SIGHUP: read the catalogue again."""
+        for child in self._children:
+            child.signal(signal.SIGHUP)
+
+    async def stop(self) -> None:
+        """Step 6; whatever of it was started."""
+        ends = time.monotonic() + _END_S
+        (self.plan.data_dir / "up.json").unlink(missing_ok=True)
+        for_stages = _END_S - _BROKER_SHARE_S - 0.5
+        await asyncio.gather(*(child.stop(for_stages) for child in self._children))
+        if self._simulator is not None:
+            await self._simulator.stop(0.5)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._broker is not None:
+            await self._broker.stop(max(_BROKER_SHARE_S, ends - time.monotonic()))
+
+    async def _start_broker(self) -> str:
+        from connectors.local_broker import LocalBroker
+
+        settings = self.plan.settings
+        self._broker = LocalBroker(self.plan.data_dir / "kafka", self.plan.kafka_port, settings.cache_dir)
+        await self._broker.start(self.tell)
+        self._keep(self._keep_broker())
+        return str(self._broker.bootstrap)
+
+    async def _keep_broker(self) -> None:
+        """As long as we run it does, on the same data."""
+        from connectors.local_broker import BrokerError
+
+        pause_s = 0.2
+        while True:
+            code = await self._broker.wait()
+            _log.warning("broker ended", extra={"code": code})
+            await asyncio.sleep(0.2)
+            while True:
+                try:
+                    await self._broker.start()
+                except BrokerError as error:
+                    pause_s = min(pause_s * 2, 5.0)
+                    _log.error("broker does not start", extra={"reason": str(error), "again_in_s": pause_s})
+                    await asyncio.sleep(pause_s)
+                    continue
+                pause_s = 0.2
+                self._changed()
+                print_json(
+                    {"event": "ready", "stage": "broker", "pid": self._broker.pid, "kafka": self._broker.bootstrap}
+                )
+                break
+
+    def _demo_secrets(self, loaded: LoadedCatalog, env: dict[str, str]) -> dict[str, str]:
+        self.demo_keys = env.get("MILLRACE_DEMO_KEYS") or demo_key(self.plan.data_dir)
+        return {"MILLRACE_DEMO_KEYS": self.demo_keys, SIM_KEY_ENV: env.get(SIM_KEY_ENV) or _SIM_KEY}
+
+    def _demo_catalog(self, loaded: LoadedCatalog, env: dict[str, str]) -> tuple[Path, LoadedCatalog]:
+        """Providers without a key are played by the simulator."""
+        document = simulated(
+            read_document(self.plan.settings.config),
+            off=loaded.off_providers,
+            base_url=f"http://127.0.0.1:{self.plan.simulator_port}/v1",
+            key_env=SIM_KEY_ENV,
+        )
+        path = self.plan.data_dir / "catalog.yaml"
+        path.write_text("# Derived by `millrace up --demo`; written again at each start.\n" + dump_document(document))
+        return path, load(path, env)
+
+    async def _start_simulator(self, env: dict[str, str]) -> None:
+        arguments = ("simulate", "--port", str(self.plan.simulator_port), "--config", str(self.plan.settings.config))
+        self._simulator = Child(Slot("simulate", 0, arguments), env, self._heard)
+        self._keep(self._simulator.keep_alive())
+        await self._until_ready([self._simulator])
+
+    async def _make_topics(self, bootstrap: str, loaded: LoadedCatalog) -> int:
+        """The tenant-keyed topics may be there already, with another count: theirs is the one in force."""
+        from pipeline.cli.topics import make_topics
+
+        self.tell("making the topics", None)
+        return await make_topics(bootstrap, self.plan.settings, loaded.catalog)
+
+    async def _start_stages(self, env: dict[str, str]) -> None:
+        self.tell("starting the stages", None)
+        self._children = [Child(slot, env, self._heard) for slot in self.plan.slots]
+        for child in self._children:
+            self._keep(child.keep_alive())
+        await self._until_ready(self._children)
+
+    async def _until_ready(self, children: list[Child]) -> None:
+        """Raises CliError: one of them dies again and again, or does not get ready."""
+        deadline = time.monotonic() + _START_S
+        while waiting := [child for child in children if not child.ready.is_set()]:
+            for child in waiting:
+                if child.deaths >= _FUTILE_STARTS:
+                    raise CliError(
+                        f"{child.slot.stage} ended {child.deaths} times before it could work; see its log above"
+                    )
+            if time.monotonic() > deadline:
+                names = ", ".join(child.slot.name for child in waiting)
+                raise CliError(f"not ready within {_START_S:.0f} s: {names}; see the log above")
+            await asyncio.sleep(0.05)
+
+    def _heard(self, child: Child, said: dict[str, Any]) -> None:
+        """A line of a child: repeated once everything works; what it says of a failure at once, on stderr."""
+        if self._up:
+            print_json(said)
+            self._changed()
+        elif said.get("event") != "ready":
+            print(f"{child.slot.name}: {said.get('reason')}: {said.get('detail')}", file=sys.stderr)
+
+    def _changed(self) -> None:
+        """Pids in `up.json` are today's."""
+        from pipeline.cli.places import running_in
+
+        if (before := running_in(self.plan.data_dir)) is not None:
+            self._running(before.bootstrap, Path(before.catalog), before.partitions).write(self.plan.data_dir)
+
+    def _running(self, bootstrap: str, catalog: Path, partitions: int) -> Running:
+        pids = {child.slot.name: child.pid for child in (*self._children, self._simulator) if child is not None}
+        if self._broker is not None:
+            pids["broker"] = self._broker.pid
+        return Running(
+            pid=os.getpid(), bootstrap=bootstrap, gateway=self.plan.gateway, catalog=str(catalog),
+            topic_prefix=self.plan.settings.topic_prefix, partitions=partitions,
+            pids={name: pid for name, pid in pids.items() if pid is not None},
+        )  # fmt: skip
+
+    def _ready_line(self, bootstrap: str) -> dict[str, Any]:
+        processes = [
+            {"stage": child.slot.stage, "instance": child.slot.instance, "pid": child.pid,
+             "admin_port": child.facts.get("admin_port")}
+            for child in self._children
+        ]  # fmt: skip
+        return {
+            "event": "ready", "stage": "all", "pid": os.getpid(), "gateway": self.plan.gateway, "admin": None,
+            "sql": None, "kafka": bootstrap, "processes": processes,
+        }  # fmt: skip
+
+    def _say_warnings(self, loaded: LoadedCatalog) -> None:
+        for warning in loaded.warnings:
+            _log.warning("catalogue", extra={"line": warning.line, "path": warning.path, "what": warning.message})
+
+    def _keep(self, work: Any) -> None:
+        self._tasks.append(asyncio.ensure_future(work))

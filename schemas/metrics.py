@@ -1,0 +1,56 @@
+"""Metrics: one row per series family, for Prometheus. Code that counts looks its row up here; docs are derived from it.
+
+No label holds a prompt, a key or anything without bound; tenants are those of the catalogue, at most 100, the rest `other`.
+Source: CONTRACT 7.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+__all__ = ["METRICS", "PREFIX", "Kind", "Metric"]
+
+PREFIX: Final = "millrace_"
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+_CALL_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.0, 600.0)
+_FIRST_TOKEN_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0)
+_ADDED_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 5.0)
+_LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+
+
+@dataclass(slots=True, frozen=True)
+class Metric:
+    """`name` without the prefix; `buckets` (seconds) for histograms only."""
+
+    name: str
+    kind: Kind
+    labels: tuple[str, ...]
+    help: str
+    buckets: tuple[float, ...] = ()
+
+
+_ALL = (
+    Metric("accepted_total", "counter", (), "Requests that were accepted"),
+    Metric("outcomes_total", "counter", ("code", "route"), "Outcomes; code is `ok` or an error code"),
+    Metric("attempts_total", "counter", ("provider", "model", "result", "role"), "Attempts that finished"),
+    Metric("attempt_seconds", "histogram", ("provider", "model", "role"), "Duration of attempts", _CALL_BUCKETS),
+    Metric(
+        "first_token_seconds",
+        "histogram",
+        ("provider", "model"),
+        "From the call to the first piece of its answer",
+        _FIRST_TOKEN_BUCKETS,
+    ),
+    Metric("added_seconds", "histogram", ("stream",), "What the platform adds to the provider's time", _ADDED_BUCKETS),
+    Metric("in_flight", "gauge", ("provider", "lane"), "Calls that are being made"),
+    Metric("consumer_lag", "gauge", ("topic",), "Records that are not read yet"),
+    Metric("oldest_unacked_seconds", "gauge", ("topic",), "Age of the oldest record whose work is not done"),
+    Metric("duplicates_suppressed_total", "counter", (), "Records that said again what was known"),
+    Metric("dead_letters_total", "counter", ("stage", "reason"), "Records that could not be processed"),
+    Metric("event_loop_lag_seconds", "histogram", (), "How late the event loop wakes up", _LAG_BUCKETS),
+    Metric("config_info", "gauge", ("version",), "1 for the catalogue version in force"),
+    Metric("spend_nano_usd_total", "counter", ("tenant", "model"), "Booked cost in nano-dollars"),
+)
+
+METRICS: Final[dict[str, Metric]] = {metric.name: metric for metric in _ALL}

