@@ -13,7 +13,7 @@ where its bytes end. Format: https://avro.apache.org/docs/1.12.0/specification/
 
 import copy
 import struct
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from io import BytesIO
@@ -175,9 +175,17 @@ def _refusal(error: Exception) -> Undecodable:
     return Undecodable("wrong_type", f"not what its schema says ({kind})")
 
 
-@cache
-def _codec(cls: Hashable) -> _Codec:
-    name, cls = next((name, known) for name, known in EVENTS.items() if known is cls)
+def _codec(cls: type) -> _Codec:
+    found = _CODECS.get(cls)
+    if found is None:
+        found = _CODECS[cls] = _load(next(name for name, known in EVENTS.items() if known is cls), cls)
+    return found
+
+
+_CODECS: Final[dict[type, _Codec]] = {}
+
+
+def _load(name: str, cls: type) -> _Codec:
     schemas = [_parse(avsc) for avsc in released(name).values()]
     prints = [bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO")) for schema in schemas]
     return _Codec(

@@ -16,7 +16,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def to_json(event: Any) -> dict[str, Any]:
     """Times as RFC 3339 in UTC with milliseconds, bytes as the JSON or else the text that they hold."""
-    times = _times(type(event))
+    cls: Any = type(event)
+    times = _times(cls)
     return {
         column.name: _time(value) if column.name in times and value is not None else _plain(value)
         for column in fields(event)

@@ -30,7 +30,7 @@ class Scanner:
             max_partition_fetch_bytes=FETCH_BYTES,
             retry_backoff_ms=100,
             # A long poll of the previous read would hold up the next one.
-            fetch_max_wait_ms=20,
+            fetch_max_wait_ms=5,
             **self._security,
         )
         try:

@@ -5,10 +5,10 @@ stream go through the gateway. Their outcomes are read from `responses`, all the
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import sys
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,7 @@ class Show:
         self.all_done = asyncio.Event()
         self.console = Console(stderr=True)
         self.live: Live | None = None
+        self.sent = False
 
     def add(self, row: Row) -> None:
         self.rows[row.request_id] = row
@@ -54,6 +55,8 @@ class Show:
         self.refresh()
 
     def refresh(self) -> None:
+        if self.sent and not self.open:
+            self.all_done.set()
         if self.live is not None:
             self.live.update(self.table())
 
@@ -107,9 +110,10 @@ async def _play(where: Connection, running: Running, key: str, board: Show) -> N
             board.live.start()
         try:
             await _send_all(where, client, running.gateway, key, envelopes, board)
-            ends = time.monotonic() + _PATIENCE_S
-            while board.open and time.monotonic() < ends:
-                await asyncio.sleep(0.1)
+            board.sent = True
+            board.refresh()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(board.all_done.wait(), _PATIENCE_S)
         finally:
             if board.live is not None:
                 board.live.stop()

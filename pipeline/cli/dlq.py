@@ -140,7 +140,7 @@ async def _redrive(where: Connection, places: list[str] | None) -> list[dict[str
     async with records.producer(where) as client:
         for letter in letters:
             new = again(letter, answered=_identity(letter) in answered, fresh_id=sending.new_id())
-            await client.send_and_wait(new.topic, new.value, key=new.key, headers=new.headers)
+            await client.deliver(new.topic, new.value, key=new.key, headers=new.headers)
             sent.append(
                 {"partition": letter.partition, "offset": letter.offset, "topic": new.topic,
                  "request_id": new.request_id, "redrive_of": h.text(new.headers, h.REDRIVE_OF)}

@@ -35,11 +35,17 @@ class _Readable(logging.Formatter):
 
 def setup(log: str) -> None:
     """Once per process. `log` is `text` or `json`."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonLines() if log == "json" else _Readable())
+    handler.addFilter(_worth_saying)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for name in _NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _worth_saying(record: logging.LogRecord) -> bool:
+    """Services of `mode` (Faust) tell of every start and stop, under the name of the module that made their class."""
+    return record.levelno > logging.INFO or not str(record.msg).startswith("[^")
 
 
 def _when(record: logging.LogRecord) -> str:

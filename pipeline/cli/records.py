@@ -1,12 +1,14 @@
 """Reading and writing topics from the command line: no consumer group, no commits, nothing left behind."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from connectors.kafka.producers import Producers
 from pipeline.cli.places import Connection
 
 MAX_BYTES = 10 * 1024 * 1024
@@ -28,12 +30,8 @@ async def consumer(bootstrap: str, options: Mapping[str, Any]) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def producer(where: Connection) -> AsyncIterator[Any]:
-    """Idempotent, all acks; records go where Kafka's own partitioner puts their key."""
-    client = AIOKafkaProducer(
-        bootstrap_servers=where.bootstrap, enable_idempotence=True, acks="all", max_request_size=MAX_BYTES,
-        **where.client_options,
-    )  # fmt: skip
+async def producer(where: Connection) -> AsyncIterator[Producers]:
+    client = Producers(where.bootstrap, security=where.client_options)
     await client.start()
     try:
         yield client
@@ -43,18 +41,19 @@ async def producer(where: Connection) -> AsyncIterator[Any]:
 
 async def partition_counts(bootstrap: str, topics: Iterable[str], options: Mapping[str, Any]) -> dict[str, int]:
     """0 for a topic that is not there; none is created by asking."""
+    topics = list(topics)
     async with consumer(bootstrap, options) as client:
-        there = await client.topics()
-        return {topic: len(client.partitions_for_topic(topic) or ()) if topic in there else 0 for topic in topics}
+        found = Counter(part.topic for part in await partitions_of(client, topics))
+    return {topic: found[topic] for topic in topics}
 
 
 async def partitions_of(client: Any, topics: Iterable[str]) -> list[TopicPartition]:
-    there = await client.topics()
+    """Of those topics that are there; a consumer's own `partitions_for_topic` knows nothing before it is assigned."""
+    cluster = await client._client.fetch_all_metadata()
     return [
         TopicPartition(topic, partition)
         for topic in topics
-        if topic in there
-        for partition in sorted(client.partitions_for_topic(topic) or ())
+        for partition in sorted(cluster.partitions_for_topic(topic) or ())
     ]
 
 
@@ -62,6 +61,7 @@ async def spans(where: Connection, topics: list[str]) -> dict[str, dict[int, tup
     """Topic -> partition -> first offset kept and the next one to come."""
     async with consumer(where.bootstrap, where.client_options) as client:
         parts = await partitions_of(client, topics)
+        client.assign(parts)
         begins, ends = await client.beginning_offsets(parts), await client.end_offsets(parts)
     found: dict[str, dict[int, tuple[int, int]]] = {topic: {} for topic in topics}
     for part in parts:
@@ -109,10 +109,10 @@ async def one(where: Connection, topic: str, partition: int, offset: int) -> Any
         part = TopicPartition(topic, partition)
         if part not in await partitions_of(client, [topic]):
             return None
+        client.assign([part])
         begin, end = (await client.beginning_offsets([part]))[part], (await client.end_offsets([part]))[part]
         if not begin <= offset < end:
             return None
-        client.assign([part])
         client.seek(part, offset)
         record = await asyncio.wait_for(client.getone(part), 10)
         return record if record.offset == offset else None

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from connectors.kafka.producers import Producers
 from pipeline.cli import records
 from pipeline.cli.errors import CliError
 from pipeline.cli.events import value_of
@@ -89,12 +90,14 @@ async def _listen(client: Any, heard: OnOutcome) -> None:
             heard(value)
 
 
-async def produce(where: Connection, client: Any, requests: Iterable[Outgoing], rate: float | None = None) -> None:
+async def produce(
+    where: Connection, client: Producers, requests: Iterable[Outgoing], rate: float | None = None
+) -> None:
     """Each acked by the broker; at most `rate` a second."""
     topic, started = where.topic(t.REQUESTS.name), time.monotonic()
     pending = []
     for number, request in enumerate(requests):
         if rate:
             await asyncio.sleep(max(0.0, started + number / rate - time.monotonic()))
-        pending.append(await client.send(topic, request.value, key=request.key, headers=request.headers))
+        pending.append(await client.enqueue(topic, request.value, key=request.key, headers=request.headers))
     await asyncio.gather(*pending)

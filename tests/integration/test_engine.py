@@ -269,11 +269,17 @@ async def test_a_tail_sees_what_follows_its_start(broker: str, producers: Produc
     new: list[int] = []
     whole: list[int] = []
     changes = Changes()
+
+    def into(offsets: list[int]) -> Callable[[ConsumerRecord], None]:
+        def handle(record: ConsumerRecord) -> None:
+            offsets.append(record.offset)
+            changes.note()
+
+        return handle
+
     tails = [
-        Tail(broker, [topic], lambda record: (new.append(record.offset), changes.note())),
-        Tail(
-            broker, [topic], lambda record: (whole.append(record.offset), changes.note()), since_ms=before[0].timestamp
-        ),
+        Tail(broker, [topic], into(new)),
+        Tail(broker, [topic], into(whole), since_ms=before[0].timestamp),
     ]
     for tail in tails:
         await tail.start()
@@ -319,3 +325,45 @@ async def test_a_spare_member_is_ready_without_partitions(broker: str, group: st
     await one.until(lambda: one.told.count("assigned") == 2)
     assert sorted([one.app.is_assigned(), two.app.is_assigned()]) == [False, True]
     await asyncio.gather(one.app.stop(), two.app.stop())
+
+
+async def test_no_record_is_lost_while_members_come_and_go(broker: str, producers: Producers, group: str) -> None:
+    topic = await new_topic(broker, 4)
+    finished: set[tuple[int, int]] = set()
+    changes = Changes()
+    tasks: set[asyncio.Task[None]] = set()
+
+    def member(slot: str) -> Stage:
+        stage = Stage(broker, group, [topic], slot)
+
+        async def work(record: ConsumerRecord) -> None:
+            # Finishes out of order, and after the partition may have moved.
+            await asyncio.sleep(0.3 if record.offset % 7 == 0 else 0.005)
+            finished.add((record.partition, record.offset))
+            stage.app.ack(record.topic, record.partition, record.offset)
+            changes.note()
+
+        def begin(record: ConsumerRecord) -> bool:
+            task = asyncio.get_running_loop().create_task(work(record))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+            return False
+
+        stage.acks = begin
+        return stage
+
+    async def produce() -> set[tuple[int, int]]:
+        done = [await producers.deliver(topic, b"v", key=b"%d" % n) for n in range(2000)]
+        return {(d.partition, d.offset) for d in done}
+
+    one = await member("slot-0").start()
+    producing = asyncio.create_task(produce())
+    two = await member("slot-1").start()
+    three = await member("slot-2").start()
+    await two.app.stop()
+    again = await member("slot-1").start()
+    written = await producing
+    await changes.until(lambda: finished >= written)
+    await asyncio.gather(*tasks)
+    await asyncio.gather(*(stage.app.stop() for stage in (one, three, again)))
+    assert sum((await committed(broker, group, topic)).values()) == len(written)
