@@ -8,7 +8,7 @@ Three framings are read (CONTRACT 4), told apart by the first byte:
 
 Whatever stands in a record, decoding answers with a value: the event or `Undecodable`, which goes to dead letters with its
 bytes. Times stay epoch milliseconds both ways. Lengths and counts that a record declares are never believed: a block ends
-where its bytes end. Format: https://avro.apache.org/docs/1.12.0/specification/
+where its bytes end, and a large record has a limited number of values. Format: https://avro.apache.org/docs/1.12.0/specification/
 """
 
 import copy
@@ -38,6 +38,10 @@ Reason = Literal[
 _SINGLE_OBJECT: Final = b"\xc3\x01"
 _CONFLUENT: Final = b"\x00"
 _JSON: Final = b"{"
+
+_UNMETERED_BYTES: Final = 64 * 1024
+_MAX_READS: Final = 250_000
+"""Ten megabytes of empty items would be three million objects; a record with a large body takes some hundred reads."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -95,7 +99,7 @@ def decode(event_class: type[T], raw: bytes | None) -> T | Undecodable:
     if isinstance(found, Undecodable):
         return found
     writer, start = found
-    source = BytesIO(raw)
+    source = BytesIO(raw) if len(raw) <= _UNMETERED_BYTES else _Metered(raw)
     source.seek(start)
     try:
         event = codec.read(source, writer)
@@ -119,6 +123,24 @@ def decode_request(raw: bytes | None) -> Request | InvalidRequest | Undecodable:
         return parse_request(envelope)
     except orjson.JSONEncodeError:  # orjson reads 1024 levels of nesting and writes 254
         return InvalidRequest("`body` is nested too deeply", param="body")
+
+
+class _TooManyValues(ValueError):
+    """A large record that is all small values: work and memory a hundred times its size."""
+
+
+class _Metered(BytesIO):
+    """Counts what fastavro takes out piece by piece."""
+
+    def __init__(self, raw: bytes) -> None:
+        super().__init__(raw)
+        self._left = _MAX_READS
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise _TooManyValues
+        return super().read(size)
 
 
 def _parse_json(raw: bytes) -> dict[str, Any] | Undecodable:

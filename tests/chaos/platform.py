@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from connectors.simulator import Simulator, serve
+from connectors.simulator import Allowance, Simulator, serve
 from schemas.codec import decode
 from schemas.events import Attempt, Response
 
@@ -85,7 +85,7 @@ class Platform:
 @contextlib.asynccontextmanager
 async def platform(folder: Path, *options: str) -> AsyncIterator[Platform]:
     """Start everything on free ports; orderly stop at the end, which must work too."""
-    simulator = await serve(0, seed=1, speed=0)
+    simulator = await serve(0, seed=1, speed=0, allowance=Allowance(10**9, 10**12))
     catalog = folder / "catalog.yaml"
     catalog.write_text(CATALOG.format(url=simulator.base_url))
     gateway_port, kafka_port = free_port(), free_port()

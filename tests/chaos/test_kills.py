@@ -59,9 +59,11 @@ async def test_killed_processes_lose_nothing_and_answer_once(tmp_path: Path, lay
 
         outcomes = Counter(response.error.code if response.error else "ok" for response in reader.first.values())
         started = Counter(attempt.attempt_id for attempt in reader.attempts if attempt.phase == "started")
-        calls = len(running.simulator.world.journal.entries)
+        calls = sum(running.simulator.world.journal.counters.values())
         lost = {a.attempt_id for a in reader.attempts if a.phase == "finished" and (a.orphaned or a.result == "unknown")}
-        report = {"killed": killed, "outcomes": dict(outcomes), "calls": calls, "lost_calls": len(lost)}
+        waits_ms = sorted(reader.arrived_ms[key] - r.accepted_at for key, r in reader.first.items())
+        report = {"wait_p99_ms": waits_ms[int(len(waits_ms) * 0.99)], "killed": killed, "outcomes": dict(outcomes), "calls": calls, "lost_calls": len(lost)}
         assert outcomes == {"ok": REQUESTS}, report
         assert all(count == 1 for count in started.values()), report
         assert calls <= REQUESTS + len(lost), report
+        print(report)

@@ -1,9 +1,11 @@
 """Records of all framings become events, or a value that says why not."""
 
 import dataclasses
+import io
 import struct
 from typing import Any, get_args
 
+import fastavro
 import orjson
 import pytest
 from hypothesis import given
@@ -11,8 +13,20 @@ from hypothesis import strategies as st
 from schema_examples import every_event
 
 from schemas.avro_schema import avro_schema, released
-from schemas.codec import SCHEMA_IDS, Reason, SchemaIds, Undecodable, decode, decode_request, encode
-from schemas.events import EVENTS, Call, Cancel, InvalidRequest, Price, Ref, Request, RouteInfo
+from schemas.codec import SCHEMA_IDS, Reason, SchemaIds, Undecodable, _codec, _parse, decode, decode_request, encode
+from schemas.events import (
+    EVENTS,
+    Call,
+    Cancel,
+    Decision,
+    Excluded,
+    InvalidRequest,
+    Price,
+    Proof,
+    Ref,
+    Request,
+    RouteInfo,
+)
 from schemas.jsonable import to_json
 
 TEXT = st.text(max_size=40)
@@ -85,12 +99,6 @@ def test_older_writer_gets_todays_defaults_and_never_shares_them() -> None:
 
 
 def _written(schema: dict[str, Any], event: Call) -> bytes:
-    import io
-
-    import fastavro
-
-    from schemas.codec import _codec, _parse
-
     out = io.BytesIO()
     fastavro.schemaless_writer(out, _parse(schema), _codec(Call).to_datum(event))
     return out.getvalue()
@@ -161,6 +169,17 @@ def test_absurd_lengths_and_counts_end_where_the_bytes_end(size: int) -> None:
         for at in range(10, min(len(raw), 700)):
             decode(type(event), raw[:at] + varint(size) + raw[at + 1 :])
             decode(type(event), raw[:at] + varint(size))
+
+
+def test_megabytes_of_empty_items_are_refused_before_they_become_objects() -> None:
+    ref = Decision("r", "t", 1, "first", "p", "p", "c", 1, 1, "x", Proof("internal"))
+    raw = encode(dataclasses.replace(ref, excluded=[Excluded("", "", "")] * 200_000))
+    assert _reason(decode(Decision, raw)) == "wrong_type"
+
+
+def test_large_body_is_read() -> None:
+    event = request(body=b'{"a":"' + b"x" * 8_000_000 + b'"}')
+    assert decode(Request, encode(event)) == event
 
 
 @given(st.sampled_from(list(EVENTS.values())), st.binary(max_size=300))

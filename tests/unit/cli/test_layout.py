@@ -1,0 +1,67 @@
+"""Which processes `up` starts, and what they see."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.cli.children import next_pause
+from pipeline.cli.errors import UsageError
+from pipeline.cli.layout import child_environment, parse_scale, slots
+
+
+def test_few_processes_by_default_and_the_gateway_starts_last() -> None:
+    assert [slot.name for slot in slots(split=False, scale={}, port=1)] == ["route+call#0", "retry#0", "gateway#0"]
+
+
+def test_split_gives_each_stage_its_own_process() -> None:
+    assert [slot.stage for slot in slots(split=True, scale={}, port=1)] == ["route", "call", "retry", "gateway"]
+
+
+def test_only_the_gateway_gets_the_port() -> None:
+    with_port = [slot for slot in slots(split=True, scale={}, port=18080) if "--port" in slot.arguments]
+    assert [slot.arguments for slot in with_port] == [("run", "gateway", "--instance-id", "0", "--port", "18080")]
+
+
+@pytest.mark.parametrize(("split", "stage"), [(True, "call"), (False, "call"), (False, "route+call")])
+def test_scale_numbers_the_instances(split: bool, stage: str) -> None:
+    scaled = [slot for slot in slots(split=split, scale={stage: 3}, port=1) if "call" in slot.stages]
+    assert [slot.instance for slot in scaled] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("scale", [{"gateway": 2}, {"nothing": 2}])
+def test_what_cannot_be_scaled_is_refused(scale: dict[str, int]) -> None:
+    with pytest.raises(UsageError):
+        slots(split=False, scale=scale, port=1)
+
+
+def test_scale_is_read_as_written() -> None:
+    assert parse_scale(["route=2", "call=3"]) == {"route": 2, "call": 3}
+
+
+@pytest.mark.parametrize("text", ["route", "route=", "route=0", "=2", "route=-1", "route=65"])
+def test_malformed_scales_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--scale"):
+        parse_scale([text])
+
+
+def test_children_see_where_the_platform_is_on_top_of_the_environment() -> None:
+    env = child_environment(
+        {"PATH": "/bin", "MILLRACE_KAFKA_BOOTSTRAP": "old:1"},
+        bootstrap="127.0.0.1:9092",
+        catalog=Path("c.yaml"),
+        data_dir=Path("d"),
+        partitions=4,
+        topic_prefix="x.",
+        pepper="p" * 8,
+        extra={"MORE": "1"},
+    )
+    assert (env["PATH"], env["MILLRACE_KAFKA_BOOTSTRAP"], env["MORE"]) == ("/bin", "127.0.0.1:9092", "1")
+    assert (env["MILLRACE_PARTITIONS"], env["MILLRACE_TOPIC_PREFIX"]) == ("4", "x.")
+
+
+def test_a_child_that_dies_young_waits_longer_each_time() -> None:
+    pauses = [0.1]
+    for _ in range(8):
+        pauses.append(next_pause(pauses[-1], lived_s=1))
+    assert pauses[1:] == [0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
+    assert next_pause(5.0, lived_s=60) == 0.2
