@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from connectors.kafka.producers import Producers
-from connectors.kafka.scan import Scanner
-from connectors.kafka.tail import Tail
 
 from connectors.admin import app as admin
 from connectors.admin.metrics import Metrics
 from connectors.gateway import GatewayConfig, Waiting, create_app, serve
+from connectors.kafka.producers import Producers
+from connectors.kafka.scan import Scanner
+from connectors.kafka.tail import Tail
 from connectors.providers.driver import Driver, ProviderEndpoint
 from connectors.providers.limits import Timeouts
 from pipeline.agents.call import CallStage
@@ -265,7 +265,8 @@ async def _live(
     starting.result()
     _print_ready(host, admin.port_of(runner))
     failures = [stage.failed for stage in host.running if stage.failed is not None]
-    await asyncio.wait([stop_asked, *failures], return_when=asyncio.FIRST_COMPLETED)
+    ends: list[asyncio.Future[Any]] = [stop_asked, *failures]
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     failed = next((future.result() for future in failures if future.done()), None)
     if failed is not None:
         # Fail-stop: nothing is acked any more, the supervisor starts this slot again.

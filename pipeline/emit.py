@@ -7,13 +7,13 @@ books and logs (`soon`) in batches of 25 ms.
 from typing import Any
 
 import orjson
+
 from connectors.kafka.partition import partition_of
 from connectors.kafka.producers import Delivered
-from schemas.codec import encode
-
 from pipeline.tools import Tools
 from schemas import headers as h
 from schemas import topics as t
+from schemas.codec import encode
 from schemas.events import Attempt, Call, Cost, Decision, Delta, Enriched, Idempotency, Parked, Ref, Response
 
 

@@ -4,10 +4,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from connectors.admin.metrics import Metrics
 from connectors.kafka.producers import Producers
 from connectors.kafka.scan import Scanner
-
-from connectors.admin.metrics import Metrics
 from pipeline.catalog_file import LoadedCatalog
 
 

@@ -1,9 +1,10 @@
 """The metrics table as live Prometheus metrics, one registry per process."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from schemas.metrics import METRICS
+from typing import Any
 
-MAX_TENANT_LABELS = 100
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from schemas.metrics import METRICS, PREFIX, Metric
 
 
 class Metrics:
@@ -11,9 +12,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._live: dict[str, Counter | Gauge | Histogram] = {}
-        for name, row in METRICS.items():
-            self._live[name] = self._make(row.kind, f"millrace_{name}", row.help, row.labels, row.buckets)
+        self._live: dict[str, Any] = {name: self._make(row) for name, row in METRICS.items()}
 
     def count(self, name: str, value: float = 1, **labels: str) -> None:
         self._at(name, labels).inc(value)
@@ -28,13 +27,15 @@ class Metrics:
         """The text exposition format."""
         return generate_latest(self._registry)
 
-    def _at(self, name, labels):  # type: ignore[no-untyped-def]  # three unrelated classes share these verbs
+    def _at(self, name: str, labels: dict[str, str]) -> Any:
         metric = self._live[name]
         return metric.labels(**labels) if labels else metric
 
-    def _make(self, kind, name, text, labels, buckets):  # type: ignore[no-untyped-def]  # as above
-        if kind == "histogram" and buckets:
-            return Histogram(name, text, labels, registry=self._registry, buckets=buckets)
-        return {"counter": Counter, "gauge": Gauge, "histogram": Histogram}[kind](
-            name, text, labels, registry=self._registry
-        )
+    def _make(self, row: Metric) -> Any:
+        common: dict[str, Any]
+        name, common = PREFIX + row.name, {"labelnames": row.labels, "registry": self._registry}
+        if row.kind == "counter":
+            return Counter(name, row.help, **common)
+        if row.kind == "gauge":
+            return Gauge(name, row.help, **common)
+        return Histogram(name, row.help, **common, buckets=row.buckets)

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from schemas.codec import Undecodable, decode, decode_request
 
 from connectors.providers import ProviderCall
 from connectors.providers.driver import CallResult, Driver
@@ -27,6 +26,7 @@ from pipeline.emit import Emit
 from pipeline.stage import Assigned, Batch, StageApp
 from pipeline.tools import Tools
 from schemas import headers as h
+from schemas.codec import Undecodable, decode, decode_request
 from schemas.completion import Completion, Usage
 from schemas.errors import ErrorKind
 from schemas.events import Attempt, AttemptError, Call, Ref, Request, Response, Timings

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from connectors.kafka.partition import partition_of
-from schemas.codec import Undecodable, decode_request
 
+from connectors.kafka.partition import partition_of
 from pipeline.core.classify import classify
 from pipeline.tools import Tools
 from schemas import headers as h
 from schemas import ids
 from schemas.chat import check_chat
+from schemas.codec import Undecodable, decode_request
 from schemas.events import Enriched, InvalidRequest, Ref, Request
 from schemas.topics import INLINE_BODY_BYTES
 

@@ -9,13 +9,12 @@ from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.codec import Undecodable, decode
-
 from pipeline.core.journey import Journey
 from pipeline.stage import Assigned
 from pipeline.tools import Tools
 from schemas import headers as h
 from schemas import topics as t
+from schemas.codec import Undecodable, decode
 from schemas.events import Attempt, Idempotency, Parked, Ref
 
 ANSWERED_MEMORY = 100_000

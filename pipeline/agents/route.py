@@ -12,7 +12,6 @@ from collections import defaultdict
 from typing import Any
 
 import orjson
-from schemas.codec import Undecodable, decode
 
 from connectors.kafka.partition import partition_of
 from pipeline.agents.enrich import Elsewhere, Enricher, Refused
@@ -27,6 +26,7 @@ from pipeline.stage import Batch, StageApp
 from pipeline.tools import Tools
 from schemas import headers as h
 from schemas import topics as t
+from schemas.codec import Undecodable, decode
 from schemas.completion import Usage
 from schemas.events import (
     Attempt,

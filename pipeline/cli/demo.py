@@ -147,11 +147,18 @@ async def _stream(http: httpx.AsyncClient, key: str, envelope: dict[str, Any], b
     """One chat completion with server-sent events, read to its end as a client would."""
     body = {**envelope["body"], "model": envelope["model"], "stream": True}
     async with http.stream("POST", "/v1/chat/completions", json=body, headers=http_headers(key, envelope)) as answer:
-        request_id = answer.headers.get("x-request-id")
-        if request_id:
-            board.add(row_of(request_id, envelope, "HTTP, stream"))
-        async for _ in answer.aiter_raw():
-            pass
+        request_id = answer.headers.get("x-request-id") or sending.new_id()
+        board.add(row_of(request_id, envelope, "HTTP, stream"))
+        raw = await answer.aread()
+    if answer.status_code >= 400:  # refused at the door: no record of it may come
+        board.hear({"request_id": request_id, "error": {"code": _code(raw, answer.status_code)}})
+
+
+def _code(raw: bytes, status: int) -> str:
+    try:
+        return str(json.loads(raw)["error"]["code"])
+    except (ValueError, LookupError, TypeError):
+        return f"HTTP {status}"
 
 
 def http_headers(key: str, envelope: dict[str, Any]) -> dict[str, str]:

@@ -22,7 +22,8 @@ KEY = "mr_test-key-of-tenant-main"
 CATALOG = """
 version: 1
 providers:
-  sim:   {{adapter: openai, base_url: "{url}", api_key_env: TEST_SIM_KEY, region: us, allow_private_egress: true, max_in_flight: 400}}
+  sim:   {{adapter: openai, base_url: "{url}", api_key_env: TEST_SIM_KEY, region: us, allow_private_egress: true,
+           max_in_flight: 400}}
   other: {{adapter: openai-compatible, base_url: "{url}", api_key_env: TEST_SIM_KEY, region: us, allow_private_egress: true}}
 models:
   gpt-4.1-mini: {{provider: sim, quality_prior: 0.8}}
@@ -124,9 +125,7 @@ async def produce(kafka: str, records: AsyncIterator[dict[str, Any]]) -> int:
     count, pending = 0, []
     try:
         async for record in records:
-            pending.append(
-                await producer.send("llm.requests.v1", orjson.dumps(record), key=record["tenant"].encode())
-            )
+            pending.append(await producer.send("llm.requests.v1", orjson.dumps(record), key=record["tenant"].encode()))
             count += 1
         await asyncio.gather(*pending)
     finally:

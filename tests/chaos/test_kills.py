@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from tests.chaos.platform import Platform, Reader, platform, produce
@@ -47,7 +48,9 @@ async def kill_at_random(running: Platform, kills: int, seconds: float) -> list[
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("layout", [(), ("--split", "--scale", "route=2", "--scale", "call=2")], ids=["default", "split"])
+@pytest.mark.parametrize(
+    "layout", [(), ("--split", "--scale", "route=2", "--scale", "call=2")], ids=["default", "split"]
+)
 async def test_killed_processes_lose_nothing_and_answer_once(tmp_path: Path, layout: tuple[str, ...]) -> None:
     async with platform(tmp_path, *layout) as running:
         reader = Reader()
@@ -60,10 +63,18 @@ async def test_killed_processes_lose_nothing_and_answer_once(tmp_path: Path, lay
         outcomes = Counter(response.error.code if response.error else "ok" for response in reader.first.values())
         started = Counter(attempt.attempt_id for attempt in reader.attempts if attempt.phase == "started")
         calls = sum(running.simulator.world.journal.counters.values())
-        lost = {a.attempt_id for a in reader.attempts if a.phase == "finished" and (a.orphaned or a.result == "unknown")}
+        lost = {
+            a.attempt_id for a in reader.attempts if a.phase == "finished" and (a.orphaned or a.result == "unknown")
+        }
         waits_ms = sorted(reader.arrived_ms[key] - r.accepted_at for key, r in reader.first.items())
-        report = {"wait_p99_ms": waits_ms[int(len(waits_ms) * 0.99)], "killed": killed, "outcomes": dict(outcomes), "calls": calls, "lost_calls": len(lost)}
+        report = {
+            "wait_p99_ms": waits_ms[int(len(waits_ms) * 0.99)],
+            "killed": killed,
+            "outcomes": dict(outcomes),
+            "calls": calls,
+            "lost_calls": len(lost),
+        }
+        (tmp_path / "report.json").write_bytes(orjson.dumps(report))
         assert outcomes == {"ok": REQUESTS}, report
         assert all(count == 1 for count in started.values()), report
         assert calls <= REQUESTS + len(lost), report
-        print(report)
