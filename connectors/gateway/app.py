@@ -78,20 +78,23 @@ def create_app(
     app.state.gateway = gateway
     for method, path, handler in ROUTES:
         app.router.routes.append(Route(path, Endpoint(gateway, path, handler), methods=[method]))
-    _add_health(app, lambda: outbox.is_ready and ready())
+    _add_health(app, gateway, lambda: outbox.is_ready and ready())
     app.add_exception_handler(HTTPException, _refuse)
     app.openapi = _described  # type: ignore[method-assign]  # routes are bare ASGI; FastAPI documents it this way
     return app
 
 
-def _add_health(app: FastAPI, is_ready: Callable[[], bool]) -> None:
+def _add_health(app: FastAPI, gateway: Gateway, is_ready: Callable[[], bool]) -> None:
+    def fine(body: bytes) -> HttpResponse:
+        return HttpResponse(body, 200, {"x-request-id": gateway.fresh_id()}, "application/json")
+
     async def healthz(_: Request) -> HttpResponse:
-        return HttpResponse(b'{"status":"ok"}', media_type="application/json")
+        return fine(b'{"status":"ok"}')
 
     async def readyz(_: Request) -> HttpResponse:
         if is_ready():
-            return HttpResponse(b'{"status":"ready"}', media_type="application/json")
-        return error_response(Problem(ErrorCode.BROKER_UNAVAILABLE, "not ready"))
+            return fine(b'{"status":"ready"}')
+        return error_response(Problem(ErrorCode.BROKER_UNAVAILABLE, "not ready"), gateway.fresh_id())
 
     app.router.routes.append(Route("/healthz", healthz, methods=["GET"]))
     app.router.routes.append(Route("/readyz", readyz, methods=["GET"]))
@@ -105,10 +108,12 @@ for _method, _path, _handler in ROUTES:
 async def _refuse(request: Request, error: Exception) -> HttpResponse:
     """404 and 405 in the error shape; the path is not repeated."""
     status = error.status_code if isinstance(error, HTTPException) else 500
+    request_id = request.app.state.gateway.fresh_id()
     if status == 405:
         allowed = (error.headers or {}).get("Allow") if isinstance(error, HTTPException) else None
-        return error_response(Problem("method_not_allowed", "the path has no such method", status=405, allow=allowed))
-    return error_response(Problem("not_found", "there is nothing at this path", status=status))
+        problem = Problem("method_not_allowed", "the path has no such method", status=405, allow=allowed)
+        return error_response(problem, request_id)
+    return error_response(Problem("not_found", "there is nothing at this path", status=status), request_id)
 
 
 def _described() -> dict[str, Any]:

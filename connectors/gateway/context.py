@@ -13,6 +13,7 @@ from connectors.gateway.outbox import Outbox
 from connectors.gateway.ports import CheckBody, Fetch, Lookup, Metrics, Scan
 from connectors.gateway.problems import Problem, error_response
 from connectors.gateway.waiting import Waiting
+from schemas import ids
 from schemas.catalog import Catalog
 from schemas.errors import ErrorCode
 
@@ -54,6 +55,9 @@ class Gateway:
     metrics: Metrics | None
     in_flight: int = 0
 
+    def fresh_id(self) -> str:
+        return ids.time_ordered_id(self.now_ms(), self.random_bytes(10))
+
 
 Handler = Callable[[Gateway, Request, Caller], Awaitable[ASGIApp | Problem]]
 
@@ -73,6 +77,7 @@ class Endpoint:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message = self._named(message)
             await send(message)
 
         gateway.in_flight += 1
@@ -83,6 +88,13 @@ class Endpoint:
             gateway.in_flight -= 1
             if gateway.metrics is not None:
                 gateway.metrics(self._template, status, time.perf_counter() - started)
+
+    def _named(self, start: Message) -> Message:
+        """Every response can be told from all others: what has no request's id gets one of its own."""
+        sent = start.get("headers", [])
+        if any(name == b"x-request-id" for name, _ in sent):
+            return start
+        return {**start, "headers": [*sent, (b"x-request-id", self._gateway.fresh_id().encode())]}
 
     async def _answer(self, request: Request) -> ASGIApp:
         gateway = self._gateway

@@ -91,18 +91,20 @@ class Ownership:
             event = decode(Idempotency, record.value)
             if not isinstance(event, Undecodable) and event.expires_at > now:
                 partition.idempotency[event.tenant, event.request_id] = event
+        async for record in self._read(t.RESPONSES, number, min(since, now - LOOK_BACK_MS)):
+            if (request := id_of(record)) is not None:
+                partition.answer(request, Ref(record.topic, record.partition, record.offset))
         async for record in self._read(t.ATTEMPTS, number, since):
+            if id_of(record) in partition.answered:
+                continue  # most are: their headers say it, undecoded
             attempt = decode(Attempt, record.value)
             if not isinstance(attempt, Undecodable):
                 partition.history[attempt.tenant, attempt.request_id].append(attempt)
-        async for record in self._read(t.RESPONSES, number, since):
-            if (request := id_of(record)) is not None:
-                partition.answer(request, Ref(record.topic, record.partition, record.offset))
         return partition
 
     async def _first_open_ms(self, number: int, assigned: dict[tuple[str, int], Assigned], now: int) -> int:
         """When the oldest request that may be open was accepted."""
-        times = [now - LOOK_BACK_MS]
+        times = [now]
         for topic in (t.REQUESTS, t.RETRIES_DUE):
             name = self._tools.topic(topic.name)
             place = assigned.get((name, number))

@@ -41,6 +41,8 @@ def run(
     from pipeline.cli import logs
 
     logs.setup(settings.log)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # unless bootstrap listens to it: it must not end the process
     work = run_stages(names, settings, instance=instance_id, port=port, admin_port=admin_port, provider=provider)
     try:
         code = _run(work)

