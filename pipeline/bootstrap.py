@@ -7,6 +7,7 @@
 """
 
 import asyncio
+import logging
 import os
 import secrets
 import signal
@@ -37,6 +38,8 @@ from pipeline.tools import Tools, epoch_ms
 from schemas import topics as t
 from schemas.chat import check_chat
 from schemas.events import Ref
+
+log = logging.getLogger(__name__)
 
 START_DEADLINE_S = 60
 LOOK_BACK_MS = 15 * t.MINUTE_MS
@@ -92,6 +95,20 @@ class Host:
         await self.tools.producers.stop()
         await self.tools.scanner.stop()
 
+    def reload(self) -> None:
+        """Validated whole, then swapped; a bad file leaves the old catalogue in force and says so."""
+        try:
+            loaded = load(self._settings.config, environment())
+        except CatalogError as error:
+            log.error("catalogue refused, the old one stays: %s", said(error))
+            return
+        old = self.tools.loaded.catalog
+        if (loaded.catalog.providers, loaded.catalog.retry) != (old.providers, old.retry):
+            log.warning("providers or retry delays changed: these need a restart of the stages, the rest is in force")
+        self.tools.loaded = loaded
+        self.tools.metrics.set("config_info", 0, version=old.hash)
+        self.tools.metrics.set("config_info", 1, version=loaded.catalog.hash)
+
     def is_ready(self) -> bool:
         return bool(self.running) and all(stage.is_ready() for stage in self.running)
 
@@ -102,11 +119,16 @@ class Host:
 
     async def _start_stage(self, name: str, port: int | None) -> Running:
         makers = {"gateway": self._gateway, "route": self._route, "call": self._call, "retry": self._retry}
+        if name not in makers:
+            raise LookupError(f"the stage `{name}` is not there yet; there are {', '.join(makers)}")
         return await makers[name](port)
 
-    def _app(self, name: str) -> StageApp:
+    def _app(self, name: str, slot: str = "") -> StageApp:
         return StageApp(
-            name, bootstrap=self.tools.bootstrap, slot=f"{name}-{self.tools.instance}", security=self._security
+            name,
+            bootstrap=self.tools.bootstrap,
+            slot=f"{slot or name}-{self.tools.instance}",
+            security=self._security,
         )
 
     def _tail(self, topics: Sequence[t.Topic], handle: Callable[[Any], None], since_ms: int | None = None) -> Tail:
@@ -123,9 +145,12 @@ class Host:
         return await self._faust("route", app, tail, drain=None)
 
     async def _call(self, _port: int | None) -> Running:
-        app = self._app("call")
-        stage = CallStage(self.tools, self.emit, app, self._drivers())
-        topics = [self.tools.topic(t.CALLS.named(provider=name)) for name in self._providers()]
+        # Providers that are off are subscribed too: a static member must not come back with another subscription.
+        provider = self.tools.provider
+        names = [provider] if provider else list(self.tools.loaded.catalog.providers)
+        app = self._app("call", f"call-{provider}" if provider else "call")
+        stage = CallStage(self.tools, self.emit, app, self._drivers(names))
+        topics = [self.tools.topic(t.CALLS.named(provider=name)) for name in names]
         app.agent("call", topics, stage.handle)
         running = await self._faust("call", app, self._tail([t.CANCELS], stage.cancel), drain=stage.drain)
         running.refresh.append(lambda: self._show_in_flight(stage.in_flight()))
@@ -187,14 +212,9 @@ class Host:
     async def _fetch(self, ref: Ref) -> Any:
         return await self.tools.scanner.fetch(ref.topic, ref.partition, ref.offset)
 
-    def _providers(self) -> list[str]:
-        loaded = self.tools.loaded
-        wanted = [self.tools.provider] if self.tools.provider else list(loaded.catalog.providers)
-        return [name for name in wanted if name not in loaded.off_providers]
-
-    def _drivers(self) -> dict[str, Driver]:
+    def _drivers(self, names: Sequence[str]) -> dict[str, Driver]:
         drivers = {}
-        for name in self._providers():
+        for name in set(names) - self.tools.loaded.off_providers:
             row = self.tools.loaded.catalog.providers[name]
             key = self.tools.loaded.provider_keys.get(name)
             drivers[name] = Driver(
@@ -239,12 +259,16 @@ async def run_stages(
         host = Host(settings, loaded, instance, provider)
         return await _live(host, stages, port, admin_port, stopping, slots)
     except CatalogError as error:
-        problems = "; ".join(f"line {p.line}: {p.path}: {p.message}" for p in error.problems[:5])
-        return _give_up("invalid catalogue", problems)
+        return _give_up("invalid catalogue", said(error))
     except SlotBusy as error:
         return _give_up("slot in use", str(error))
     except Exception as error:
         return _give_up(type(error).__name__, str(error))
+
+
+def said(error: CatalogError) -> str:
+    """The first problems of a catalogue in one line."""
+    return "; ".join(f"line {p.line}: {p.path}: {p.message}" for p in error.problems[:5])
 
 
 async def _live(
@@ -255,6 +279,7 @@ async def _live(
     stopping: asyncio.Event,
     _slots: list[Slot],
 ) -> int:
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, host.reload)
     runner = await admin.serve(host.tools.metrics, host.is_ready, host.refresh, admin_port)
     starting = asyncio.ensure_future(host.start(stages, port))
     stop_asked = asyncio.ensure_future(stopping.wait())

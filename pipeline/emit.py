@@ -4,6 +4,8 @@ Every method returns when the broker has acked: only then may the input be acked
 books and logs (`soon`) in batches of 25 ms.
 """
 
+import time
+from collections import deque
 from typing import Any
 
 import orjson
@@ -16,11 +18,22 @@ from schemas import topics as t
 from schemas.codec import encode
 from schemas.events import Attempt, Call, Cost, Decision, Delta, Enriched, Idempotency, Parked, Ref, Response
 
+INTERNAL = "internal"
+"""The reason of a dead letter that is our own mistake."""
+
+CEILING = 50
+CEILING_S = 10.0
+
+
+class TooManyDeadLetters(Exception):
+    """So many mistakes of our own in so short a time are a bug, not bad input: stop, lose nothing."""
+
 
 class Emit:
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
         self._deliver = tools.producers.deliver
+        self._mistakes: deque[float] = deque(maxlen=CEILING)
 
     async def enriched(self, event: Enriched) -> None:
         await self._log(t.ENRICHED, event, event.partition_key, event.request_id, event.tenant, role=event.role)
@@ -119,6 +132,8 @@ class Emit:
     async def dead_letter(self, stage: str, record: Any, reason: str, detail: str) -> None:
         """Key, value and headers byte for byte, plus one set of `dlq-*` headers."""
         self._tools.metrics.count("dead_letters_total", stage=stage, reason=reason)
+        if reason == INTERNAL:
+            self._note_mistake()
         origin = h.build(
             dlq_stage=stage,
             dlq_reason=reason,
@@ -131,6 +146,12 @@ class Emit:
         await self._deliver(
             self._tools.topic(t.DEAD_LETTERS.name), record.value, key=record.key, headers=[*kept, *origin]
         )
+
+    def _note_mistake(self) -> None:
+        now = time.monotonic()
+        if len(self._mistakes) == CEILING and now - self._mistakes[0] < CEILING_S:
+            raise TooManyDeadLetters(f"{CEILING} in {CEILING_S:.0f} s")
+        self._mistakes.append(now)
 
     async def again(self, record: Any, key: str, *, request_id: str, deadline_at: int | None) -> None:
         """Re-produce a request that stood in the wrong partition, once, with its right key."""

@@ -27,11 +27,12 @@ Id = tuple[str, str]
 
 @dataclass(slots=True)
 class OpenRequest:
-    """A journey with what the shell needs: the record to ack and the timer of its deadline."""
+    """A journey with what the shell needs: the record to ack, the timer of its deadline, logs not yet acked."""
 
     journey: Journey
     source: tuple[str, int, int]
     timer: asyncio.TimerHandle | None = None
+    logs: list[asyncio.Task[None]] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,9 @@ A record is acked when its request has its outcome on `responses` or is parked: 
 """
 
 import asyncio
+import logging
 from collections import defaultdict
+from collections.abc import Coroutine
 from typing import Any
 
 import orjson
@@ -18,10 +20,10 @@ from pipeline.agents.enrich import Elsewhere, Enricher, Refused
 from pipeline.agents.ownership import Id, OpenRequest, Ownership, Partition, id_of
 from pipeline.agents.settle import booked
 from pipeline.core import decide as deciding
-from pipeline.core.journey import CancelAsked, DeadlinePassed, Decided, Event, Journey, Recovered
+from pipeline.core.journey import CancelAsked, DeadlinePassed, Decided, DecisionFailed, Event, Journey, Recovered
 from pipeline.core.outcomes import Decide, End, Forward, Orphan, Park, Recover, Reply, Step
 from pipeline.core.pricing import price_of
-from pipeline.emit import Emit
+from pipeline.emit import INTERNAL, Emit
 from pipeline.stage import Batch, StageApp
 from pipeline.tools import Tools
 from schemas import headers as h
@@ -44,6 +46,8 @@ from schemas.events import (
 )
 
 IDEMPOTENCY_MS = t.DAY_MS
+
+log = logging.getLogger(__name__)
 
 
 class RouteStage:
@@ -90,7 +94,7 @@ class RouteStage:
         known = id_of(record)
         if known and self._is_redelivered(partition, known, place):
             return
-        enriched = self._enricher.enrich(record)
+        enriched = self._understand(record)
         if isinstance(enriched, Refused):
             await self._refuse(record, enriched)
         elif isinstance(enriched, Elsewhere):
@@ -100,6 +104,16 @@ class RouteStage:
             self._app.ack(*place)
         else:
             await self._open(partition, *enriched, place)
+
+    def _understand(self, record: Any) -> tuple[Enriched, Request] | Refused | Elsewhere:
+        """A pure function that raises on a record is our mistake; the record must not take its neighbours down."""
+        try:
+            return self._enricher.enrich(record)
+        except Exception as error:
+            log.exception("enrich raised", extra={"topic": record.topic, "offset": record.offset})
+            return Refused(
+                INTERNAL, f"{type(error).__name__} while the request was read", *(id_of(record) or (None, None))[::-1]
+            )
 
     def _is_redelivered(self, partition: Partition, request: Id, place: tuple[str, int, int]) -> bool:
         """The same record again, of a request that is open here: the journey acks this offset when it ends."""
@@ -118,7 +132,7 @@ class RouteStage:
         self._tools.metrics.count("accepted_total")
         journey = Journey(enriched, max_attempts=self._max_attempts(enriched))
         opened = self._begin(partition, journey, place)
-        await self._emit.enriched(enriched)
+        self._log(opened, self._emit.enriched(enriched))
         history = partition.history.pop(key, [])
         self._act(partition, opened, journey.resume(history, self._tools.now_ms()) if history else journey.begin())
 
@@ -147,7 +161,7 @@ class RouteStage:
     async def _refuse(self, record: Any, refused: Refused) -> None:
         await self._emit.dead_letter("enrich", record, refused.reason, refused.message)
         if refused.request_id and refused.tenant:
-            code = "unknown_tenant" if refused.reason == "unknown_tenant" else "invalid_request"
+            code = refused.reason if refused.reason in ("unknown_tenant", INTERNAL) else "invalid_request"
             now = self._tools.now_ms()
             response = Response(
                 request_id=refused.request_id,
@@ -246,16 +260,21 @@ class RouteStage:
             off_providers=self._tools.loaded.off_providers,
             now_ms=self._tools.now_ms(),
         )
-        decision = deciding.decide(
-            request,
-            self._tools.loaded.catalog,
-            situation,
-            attempt=step.attempt,
-            tried=opened.journey.given_up,
-            cause=step.cause,
-            larger_than_tokens=step.larger_than_tokens,
-        )
-        self._app.spawn(self._emit.decision(decision, request.partition_key))
+        try:
+            decision = deciding.decide(
+                request,
+                self._tools.loaded.catalog,
+                situation,
+                attempt=step.attempt,
+                tried=opened.journey.given_up,
+                cause=step.cause,
+                larger_than_tokens=step.larger_than_tokens,
+            )
+        except Exception:
+            log.exception("decide raised", extra={"request_id": request.request_id})
+            self._feed(partition, opened, DecisionFailed())
+            return
+        self._log(opened, self._emit.decision(decision, request.partition_key))
         self._feed(partition, opened, Decided(decision))
 
     async def _forward(self, opened: OpenRequest, step: Forward) -> None:
@@ -352,7 +371,7 @@ class RouteStage:
         await self._emit.park(parked, self._tools.now_ms())
         if journey.request.idempotent:
             await self._remember(partition, journey.request, None)
-        self._app.ack(*opened.source)
+        await self._ack(opened)
 
     async def _reply(self, partition: Partition, opened: OpenRequest, error: Outcome) -> None:
         journey = opened.journey
@@ -390,6 +409,16 @@ class RouteStage:
             del partition.open[key]
         if request.idempotent:
             await self._remember(partition, request, ref)
+        await self._ack(opened)
+
+    def _log(self, opened: OpenRequest, writing: Coroutine[Any, Any, None]) -> None:
+        """Logs are batched for 25 ms: the journey goes on, only its ack waits for them."""
+        task = asyncio.get_running_loop().create_task(writing)
+        task.add_done_callback(self._app.watch)
+        opened.logs.append(task)
+
+    async def _ack(self, opened: OpenRequest) -> None:
+        await asyncio.gather(*opened.logs)
         self._app.ack(*opened.source)
 
     async def _remember(self, partition: Partition, request: Enriched, ref: Ref | None) -> None:

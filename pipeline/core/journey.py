@@ -66,7 +66,12 @@ class CancelAsked:
     pass
 
 
-Event = Decided | Attempt | Recovered | DeadlinePassed | CancelAsked
+@dataclass(slots=True, frozen=True)
+class DecisionFailed:
+    """Deciding raised: our mistake, not the caller's."""
+
+
+Event = Decided | Attempt | Recovered | DeadlinePassed | CancelAsked | DecisionFailed
 
 
 @dataclass(slots=True)
@@ -117,6 +122,8 @@ class Journey:
                 return self._reply("deadline_exceeded", "the deadline passed before an answer was there")
             case CancelAsked():
                 return self._reply("cancelled", "cancelled by the caller")
+            case DecisionFailed():
+                return self._reply("internal", "no decision could be made")
 
     def _relive(self, event: Attempt, now_ms: int) -> list[Step]:
         """Before a takeover's end the call may be unknown here: the event itself tells which it was."""

@@ -22,10 +22,12 @@ async def test_requests_end_at_their_deadline_and_are_not_called_later(tmp_path:
         headers = {"authorization": f"Bearer {KEY}"}
         async with httpx.AsyncClient(base_url=running.gateway, headers=headers, timeout=60) as client:
 
-            async def ask(number: int, deadline_s: float) -> httpx.Response:
+            async def ask(number: int, deadline_s: int) -> httpx.Response:
                 text = f"number {number} [[sim: latency_ms=20]]"
                 body = {"model": "steady", "messages": [{"role": "user", "content": text}], "stream": number % 2 == 0}
-                return await client.post("/v1/chat/completions", json=body, headers={"x-deadline-s": str(deadline_s)})
+                return await client.post(
+                    "/v1/chat/completions", json=body, headers={"x-deadline-ms": str(1000 * deadline_s)}
+                )
 
             warm = await ask(-1, 30)
             assert warm.status_code == 200, warm.text

@@ -92,8 +92,7 @@ async def before(client: httpx.AsyncClient) -> list["asyncio.Task[tuple[httpx.Re
     """Some load, and callers whose calls are in flight when the broker goes."""
     await at(asyncio.get_running_loop().time() + BEFORE_S)
     await until_answered(client)
-    callers = [asyncio.create_task(ask(client, f"caller {n} [[sim: latency_ms=1500]]")) for n in range(4)]
-    return callers
+    return [asyncio.create_task(ask(client, f"caller {n} [[sim: latency_ms=1500]]")) for n in range(4)]
 
 
 async def after(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -112,7 +113,7 @@ async def arrives_as_it_comes(running: Platform, client: httpx.AsyncClient, repo
     stream = await read(client, "one [[sim: tokens=60 cadence_ms=50 latency_ms=50]]")
     entry = running.simulator.world.journal.entries[-1]
     moments = stream.content_moments
-    gaps = sorted(b - a for a, b in zip(moments, moments[1:], strict=False))
+    gaps = sorted(b - a for a, b in itertools.pairwise(moments))
     report["one"] = {
         "first_ms": round(1000 * (moments[0] - (entry.first_byte_at or 0))),
         "gap_median_ms": round(1000 * gaps[len(gaps) // 2]),
