@@ -117,14 +117,21 @@ class Emit:
         delays = sorted(self._tools.loaded.catalog.retry.delays_s)
         left_s = (event.due_at - now_ms) / 1000
         delay = max((d for d in delays if d <= left_s), default=delays[0])
+        await self._send_parked(t.RETRIES.named(delay=delay), event, min(now_ms + delay * 1000, event.due_at))
+
+    async def carry(self, event: Parked) -> None:
+        """Straight to `retries.due`: the request stays open, only the record that stands for it is a new one."""
+        await self._send_parked(t.RETRIES_DUE.name, event, None)
+
+    async def _send_parked(self, topic: str, event: Parked, not_before_ms: int | None) -> None:
         await self._deliver(
-            self._tools.topic(t.RETRIES.named(delay=delay)),
+            self._tools.topic(topic),
             encode(event),
             key=event.request.partition_key.encode(),
             headers=h.build(
                 request_id=event.request.request_id,
                 tenant=event.request.tenant,
-                not_before_ms=min(now_ms + delay * 1000, event.due_at),
+                not_before_ms=not_before_ms,
                 schema="parked.v1",
             ),
         )

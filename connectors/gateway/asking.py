@@ -10,7 +10,6 @@ import asyncio
 import re
 from dataclasses import dataclass
 
-from schemas.codec import decode, encode
 from starlette.types import Receive
 
 from connectors.gateway.auth import Caller
@@ -20,6 +19,7 @@ from connectors.gateway.ports import Delivered
 from connectors.gateway.problems import Problem
 from connectors.gateway.waiting import Note, Waiter
 from schemas import headers, ids
+from schemas.codec import decode, encode
 from schemas.errors import ErrorCode
 from schemas.events import Cancel, Request, Response
 from schemas.topics import CANCELS, REQUESTS

@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import orjson
-from schemas.codec import decode
 
 from connectors.gateway.ports import Record
 from schemas import headers as names
+from schemas.codec import decode
 from schemas.events import Delta, Ref, Response
 from schemas.topics import DELTAS, MINUTE_MS, REQUESTS, RESPONSES
 

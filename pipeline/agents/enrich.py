@@ -1,5 +1,6 @@
 """enrich: a record of `requests.v1` -> an `Enriched` request, or why it is refused. Hands over to route in process."""
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from pipeline.tools import Tools
 from schemas import headers as h
 from schemas import ids
 from schemas.chat import check_chat
-from schemas.codec import Undecodable, decode_request
+from schemas.codec import Undecodable, decode, decode_request
 from schemas.events import Enriched, InvalidRequest, Ref, Request
 from schemas.topics import INLINE_BODY_BYTES
 
@@ -50,6 +51,9 @@ class Enricher:
             return Refused(
                 "unknown_tenant", f"no tenant `{request.tenant}` in the catalogue", request_id, request.tenant
             )
+        body = _checked_body(request)  # before the place: a refused record keeps the key and the place it came with
+        if isinstance(body, InvalidRequest):
+            return Refused("invalid_request", body.message, request_id, request.tenant)
         key = ids.partition_key(
             request.tenant, shards=tenant.shards, conversation_id=request.conversation_id, request_id=request_id
         )
@@ -57,20 +61,13 @@ class Enricher:
         misplaced = partition_of(key.encode(), self._tools.partitions) != record.partition
         if misplaced and h.text(record.headers, h.REKEYED) is None:
             return Elsewhere(key, request_id, deadline_at)
-        return self._understood(record, request, request_id, key, deadline_at)
+        return self._understood(record, request, body, request_id, key, deadline_at), request
 
     def _understood(
-        self, record: Any, request: Request, request_id: str, key: str, deadline_at: int
-    ) -> tuple[Enriched, Request] | Refused:
-        body = _body(request)
-        problem = body if isinstance(body, InvalidRequest) else check_chat(body)
-        if request.operation != "chat":
-            problem = InvalidRequest("embeddings are not served yet", param="operation")
-        if problem is not None and not isinstance(problem, dict):
-            return Refused("invalid_request", problem.message, request_id, request.tenant)
-        assert isinstance(body, dict)
+        self, record: Any, request: Request, body: dict[str, Any], request_id: str, key: str, deadline_at: int
+    ) -> Enriched:
         inline = len(request.body) <= INLINE_BODY_BYTES
-        enriched = Enriched(
+        return Enriched(
             request_id=request_id,
             tenant=request.tenant,
             partition_key=key,
@@ -92,7 +89,6 @@ class Enricher:
             tags=request.tags,
             role=h.text(record.headers, h.ROLE) or "primary",
         )
-        return enriched, request
 
     def _id_for(self, record: Any, request: Request) -> str:
         """A header says it for a record that was re-produced; else the key, else where the record stands."""
@@ -111,18 +107,20 @@ class Enricher:
         return own if said is None else min(own, said)
 
 
-def _body(request: Request) -> "dict[str, Any] | InvalidRequest":
+def _checked_body(request: Request) -> dict[str, Any] | InvalidRequest:
+    if request.operation != "chat":
+        return InvalidRequest("embeddings are not served yet", param="operation")
     try:
         body = orjson.loads(request.body)
     except orjson.JSONDecodeError as error:
         return InvalidRequest(f"`body` is no JSON: {error.msg}", param="body")
     if not isinstance(body, dict):
         return InvalidRequest("`body` must be a JSON object", param="body")
-    return body
+    return check_chat(body) or body
 
 
 def _refused(record: Any, problem: Undecodable | InvalidRequest) -> Refused:
-    said = _peek(record.value)
+    said = peek(record.value)
     request_id = h.text(record.headers, h.REQUEST_ID) or said.get("request_id")
     tenant = h.text(record.headers, h.TENANT) or said.get("tenant")
     if isinstance(problem, Undecodable):
@@ -130,12 +128,14 @@ def _refused(record: Any, problem: Undecodable | InvalidRequest) -> Refused:
     return Refused("invalid_request", problem.message, request_id, tenant)
 
 
-def _peek(value: bytes | None) -> dict[str, str]:
-    """Id and tenant of a JSON record that was refused, where they are well-formed."""
-    try:
-        said = orjson.loads(value) if value and value[:1] == b"{" else {}
-    except orjson.JSONDecodeError:
-        return {}
+def peek(value: bytes | None) -> dict[str, str]:
+    """Id and tenant of a record that was refused, JSON or Avro, where they are well-formed."""
+    said: dict[str, Any] = {}
+    if value and value[:1] == b"{":
+        with contextlib.suppress(orjson.JSONDecodeError):
+            said = orjson.loads(value)
+    elif isinstance(request := decode(Request, value), Request):
+        said = {"request_id": request.request_id, "tenant": request.tenant}
     return {
         name: said[name]
         for name in ("request_id", "tenant")

@@ -27,12 +27,16 @@ Id = tuple[str, str]
 
 @dataclass(slots=True)
 class OpenRequest:
-    """A journey with what the shell needs: the record to ack, the timer of its deadline, logs not yet acked."""
+    """A journey with what the shell needs: the record to ack, its timers, logs not yet acked."""
 
     journey: Journey
     source: tuple[str, int, int]
-    timer: asyncio.TimerHandle | None = None
+    timers: list[asyncio.TimerHandle] = field(default_factory=list)
     logs: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def forget_timers(self) -> None:
+        while self.timers:
+            self.timers.pop().cancel()
 
 
 @dataclass(slots=True)
@@ -79,8 +83,7 @@ class Ownership:
         owned = {partition for topic, partition in assigned if topic == requests}
         for lost in set(self._partitions) - owned:
             for request in self._partitions.pop(lost).open.values():
-                if request.timer:
-                    request.timer.cancel()
+                request.forget_timers()
         for number in sorted(owned - set(self._partitions)):
             self._partitions[number] = await self._take_over(number, assigned)
 

@@ -13,39 +13,32 @@ from collections import defaultdict
 from collections.abc import Coroutine
 from typing import Any
 
-import orjson
-
 from connectors.kafka.partition import partition_of
 from pipeline.agents.enrich import Elsewhere, Enricher, Refused
 from pipeline.agents.ownership import Id, OpenRequest, Ownership, Partition, id_of
 from pipeline.agents.settle import booked
 from pipeline.core import decide as deciding
-from pipeline.core.journey import CancelAsked, DeadlinePassed, Decided, DecisionFailed, Event, Journey, Recovered
+from pipeline.core import records
+from pipeline.core.journey import CancelAsked, DeadlinePassed, Decided, DecisionFailed, Event, Journey, Phase, Recovered
 from pipeline.core.outcomes import Decide, End, Forward, Orphan, Park, Recover, Reply, Step
-from pipeline.core.pricing import price_of
 from pipeline.emit import INTERNAL, Emit
 from pipeline.stage import Batch, StageApp
 from pipeline.tools import Tools
 from schemas import headers as h
 from schemas import topics as t
 from schemas.codec import Undecodable, decode
-from schemas.completion import Usage
 from schemas.events import (
     Attempt,
-    Call,
-    Decision,
     Enriched,
     Idempotency,
     Outcome,
     Parked,
     Ref,
     Request,
-    Response,
-    RouteInfo,
-    Timings,
 )
 
 IDEMPOTENCY_MS = t.DAY_MS
+CARRY_AFTER_S = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -162,17 +155,9 @@ class RouteStage:
         await self._emit.dead_letter("enrich", record, refused.reason, refused.message)
         if refused.request_id and refused.tenant:
             code = refused.reason if refused.reason in ("unknown_tenant", INTERNAL) else "invalid_request"
-            now = self._tools.now_ms()
-            response = Response(
-                request_id=refused.request_id,
-                tenant=refused.tenant,
-                operation="chat",
-                outcome="error",
-                accepted_at=record.timestamp,
-                finished_at=now,
-                route=RouteInfo(),
-                timings_ms=Timings(total=now - record.timestamp),
-                error=Outcome(code=code, message=refused.message),
+            error = Outcome(code=code, message=refused.message)
+            response = records.refusal(
+                refused.request_id, refused.tenant, error, accepted_at=record.timestamp, now_ms=self._tools.now_ms()
             )
             await self._emit.response(response, refused.tenant)
         self._app.ack(record.topic, record.partition, record.offset)
@@ -194,7 +179,10 @@ class RouteStage:
 
     async def _resume_parked(self, partition: Partition, parked: Parked, key: Id, place: tuple[str, int, int]) -> None:
         opened = partition.open.get(key)
-        if opened is not None and opened.source == place:
+        if opened is not None and opened.journey.phase is not Phase.PARKED:
+            if opened.source != place:
+                opened.source = place  # carried forward: this record stands for it now
+                self._carry_later(partition, opened)
             return
         now = self._tools.now_ms()
         journey = Journey(
@@ -204,8 +192,8 @@ class RouteStage:
             given_up=list(parked.tried),
             spent_nano_usd=parked.spent_nano_usd,
         )
-        if opened is not None and opened.timer:
-            opened.timer.cancel()
+        if opened is not None:
+            opened.forget_timers()
         opened = self._begin(partition, journey, place)
         if parked.due_at > now + 50:
             await self._park(partition, opened, Park(parked.due_at))
@@ -218,7 +206,9 @@ class RouteStage:
         opened = OpenRequest(journey, place)
         partition.open[request.tenant, request.request_id] = opened
         delay_s = max(0.0, (request.deadline_at - self._tools.now_ms()) / 1000)
-        opened.timer = asyncio.get_running_loop().call_later(delay_s, self._feed, partition, opened, DeadlinePassed())
+        loop = asyncio.get_running_loop()
+        opened.timers.append(loop.call_later(delay_s, self._feed, partition, opened, DeadlinePassed()))
+        self._carry_later(partition, opened)
         return opened
 
     def _max_attempts(self, request: Enriched) -> int:
@@ -278,44 +268,8 @@ class RouteStage:
         self._feed(partition, opened, Decided(decision))
 
     async def _forward(self, opened: OpenRequest, step: Forward) -> None:
-        call = self._call(opened.journey, step)
-        await self._emit.call(call)
-
-    def _call(self, journey: Journey, step: Forward) -> Call:
-        request, decision, catalog = journey.request, step.decision, self._tools.loaded.catalog
-        model = catalog.models[decision.chosen]
-        route = catalog.routes.get(request.model)
-        return Call(
-            request_id=request.request_id,
-            tenant=request.tenant,
-            partition_key=request.partition_key,
-            attempt=decision.attempt,
-            attempt_id=step.attempt_id,
-            role=step.role if request.role == "primary" else request.role,
-            provider=model.provider,
-            model=decision.chosen,
-            upstream=model.upstream or decision.chosen,
-            region=catalog.providers[model.provider].region,
-            operation=request.operation,
-            stream=request.stream,
-            deadline_at=request.deadline_at,
-            accepted_at=request.accepted_at,
-            routed_at=self._tools.now_ms(),
-            price=price_of(catalog, decision.chosen),
-            route=_route_info(request, decision),
-            body=request.body,
-            body_ref=request.body_ref,
-            max_tokens=request.max_tokens or (route.default_max_tokens if route else None),
-            flags=orjson.dumps(model.flags.model_dump(mode="json", exclude_none=True)),
-            input_tokens=request.features.input_tokens,
-            sensitivity=request.features.sensitivity,
-            user=request.user,
-            key_id=request.key_id,
-            conversation_id=request.conversation_id,
-            tags=request.tags,
-            spent_nano_usd=journey.spent_nano_usd,
-            request_role=request.role,
-        )
+        catalog, now = self._tools.loaded.catalog, self._tools.now_ms()
+        await self._emit.call(records.call(opened.journey, step, catalog, now))
 
     async def _recover(self, partition: Partition, opened: OpenRequest, step: Recover) -> None:
         """One read of `responses` serves every journey of the partition that waits for it."""
@@ -346,55 +300,34 @@ class RouteStage:
     async def _orphan(self, opened: OpenRequest, started: Attempt) -> None:
         """Book what nobody will finish: the input was surely sent, of the output nothing is known."""
         request = opened.journey.request
-        finished = Attempt(
-            **{name: getattr(started, name) for name in started.__slots__}
-            | {
-                "phase": "finished",
-                "result": "unknown",
-                "orphaned": True,
-                "usage": Usage(input_tokens=request.features.input_tokens, estimated=True),
-                "finished_at": self._tools.now_ms(),
-            }
-        )
+        finished = records.orphaned(request, started, self._tools.now_ms())
         await self._emit.attempt(finished, request.partition_key)
 
     async def _park(self, partition: Partition, opened: OpenRequest, step: Park) -> None:
         journey = opened.journey
-        parked = Parked(
-            request=journey.request,
-            due_at=step.due_at,
-            attempts=journey.attempts,
-            tried=journey.given_up,
-            spent_nano_usd=journey.spent_nano_usd,
-            first_decided_at=journey.request.accepted_at,
-        )
-        await self._emit.park(parked, self._tools.now_ms())
+        await self._emit.park(records.parked(journey, step.due_at, journey.attempts), self._tools.now_ms())
         if journey.request.idempotent:
             await self._remember(partition, journey.request, None)
         await self._ack(opened)
 
+    def _carry_later(self, partition: Partition, opened: OpenRequest) -> None:
+        def carry() -> None:
+            if opened.journey.phase not in (Phase.PARKED, Phase.ENDED):
+                self._app.spawn(self._carry(opened))
+
+        opened.timers.append(asyncio.get_running_loop().call_later(CARRY_AFTER_S, carry))
+
+    async def _carry(self, opened: OpenRequest) -> None:
+        """A request that is open for long gets a new record, so that the un-acked window stays short."""
+        journey, old = opened.journey, opened.source
+        done = journey.attempts - (journey.phase in (Phase.CALLING, Phase.RECOVERING))
+        await self._emit.carry(records.parked(journey, self._tools.now_ms(), done))
+        await asyncio.gather(*opened.logs)
+        self._app.ack(*old)
+
     async def _reply(self, partition: Partition, opened: OpenRequest, error: Outcome) -> None:
-        journey = opened.journey
-        request, now = journey.request, self._tools.now_ms()
-        decision = journey.decision
-        response = Response(
-            request_id=request.request_id,
-            tenant=request.tenant,
-            operation=request.operation,
-            outcome="error",
-            accepted_at=request.accepted_at,
-            finished_at=now,
-            route=_route_info(request, decision) if decision else RouteInfo(policy=request.model),
-            timings_ms=Timings(total=now - request.accepted_at),
-            user=request.user,
-            conversation_id=request.conversation_id,
-            error=error,
-            model=decision.chosen or None if decision else None,
-            cost_nano_usd=journey.spent_nano_usd,
-            attempts=journey.attempts,
-            role=request.role,
-            tags=request.tags,
-        )
+        request = opened.journey.request
+        response = records.error_response(opened.journey, error, self._tools.now_ms())
         delivered = await self._emit.response(response, request.partition_key)
         await self._end(partition, opened, Ref(delivered.topic, delivered.partition, delivered.offset))
 
@@ -402,8 +335,7 @@ class RouteStage:
         """The outcome stands: remember it, then ack."""
         request = opened.journey.request
         key = (request.tenant, request.request_id)
-        if opened.timer:
-            opened.timer.cancel()
+        opened.forget_timers()
         partition.answer(key, ref)
         if partition.open.get(key) is opened:
             del partition.open[key]
@@ -461,13 +393,3 @@ class RouteStage:
             calls.add(event.attempt_id)
         elif event.phase == "finished":
             calls.discard(event.attempt_id)
-
-
-def _route_info(request: Enriched, decision: Decision) -> RouteInfo:
-    return RouteInfo(
-        policy=request.model,
-        reason=decision.reason,
-        propensity=decision.ranked[0].propensity if decision.ranked else 1.0,
-        alternatives=[ranked.model for ranked in decision.ranked[1:]],
-        excluded=[f"{row.model}: {row.step}, {row.reason}" for row in decision.excluded],
-    )

@@ -70,16 +70,26 @@ async def read(client: httpx.AsyncClient, text: str, *, pieces: int | None = Non
             stream.events.append(orjson.loads(await response.aread()))
             stream.moments.append(time.time())
             return stream
-        async for line in response.aiter_lines():
-            if line == "data: [DONE]":
+        async for frame in frames(response):
+            if frame == b"data: [DONE]":
                 stream.done += 1
-            elif line.startswith("data: "):
+            elif frame.startswith(b"data: "):
                 assert not stream.done
-                stream.events.append(orjson.loads(line[6:]))
+                stream.events.append(orjson.loads(frame[6:]))
                 stream.moments.append(time.time())
             if pieces is not None and len(stream.events) >= pieces:
                 return stream
     return stream
+
+
+async def frames(response: httpx.Response) -> AsyncIterator[bytes]:
+    """SSE frames by their bytes: httpx's own lines end at U+2028 and U+0085 as well, which may stand in a text."""
+    rest = b""
+    async for data in response.aiter_bytes():
+        *whole, rest = (rest + data).split(b"\n\n")
+        for frame in whole:
+            yield frame
+    assert rest == b""
 
 
 async def stored(running: Platform, streams: list[Stream]) -> dict[str, Any]:

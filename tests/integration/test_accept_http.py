@@ -124,6 +124,41 @@ async def test_a_gateway_that_dies_under_fifty_callers_makes_no_second_call(
     assert calls(running, "dies-under") == 1
 
 
+async def test_two_bodies_at_once_under_one_key_are_one_answer_and_one_refusal(
+    running: Platform, http: httpx.AsyncClient
+) -> None:
+    bodies = [orjson.dumps(chat(f"two-bodies {name} [[sim: latency_ms=200]]")) for name in "ab"]
+    answers = await asyncio.gather(*(ask(http, bodies[number % 2], "two-bodies") for number in range(20)))
+    even, odd = ({answer.status_code for answer in answers[start::2]} for start in (0, 1))
+    assert (even, odd) in (({200}, {422}), ({422}, {200}))
+    assert len({answer.content for answer in answers if answer.status_code == 200}) == 1
+    assert calls(running, "two-bodies") == 1
+
+
+async def test_a_stream_asked_again_is_the_stored_answer(running: Platform, http: httpx.AsyncClient) -> None:
+    body = orjson.dumps(chat("stream-again [[sim: tokens=40 cadence_ms=10]]", stream=True))
+
+    def text(answer: httpx.Response) -> str:
+        frames = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: ")]
+        assert answer.status_code == 200 and frames[-1] == "[DONE]", answer.text
+        return "".join(orjson.loads(frame)["choices"][0]["delta"].get("content") or "" for frame in frames[:-1])
+
+    texts = {text(answer) for answer in await asyncio.gather(*(ask(http, body, "stream") for _ in range(5)))}
+    texts.add(text(await ask(http, body, "stream")))
+    assert len(texts) == 1 and texts != {""}
+    assert calls(running, "stream-again") == 1
+
+
+async def test_a_job_asked_twice_is_one_job(running: Platform, http: httpx.AsyncClient) -> None:
+    said = {"model": "steady", "body": chat("job-twice"), "idempotency_key": "job-twice"}
+    created = [await http.post("/v1/requests", json=said, headers=bearer()) for _ in range(3)]
+    assert {one.status_code for one in created} == {202}
+    (request_id,) = {one.json()["id"] for one in created}
+    assert (await until_done(http, request_id))["status"] == "ok"
+    assert (await until_done(http, request_id))["status"] == "ok"
+    assert calls(running, "job-twice") == 1
+
+
 # --- bad input ----------------------------------------------------------------------------------------------------
 
 

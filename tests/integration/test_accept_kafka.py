@@ -195,25 +195,37 @@ POISON: dict[str, tuple[bytes | None, list[tuple[str, bytes]], set[str], str | N
     "tenant": (good("p-tenant", tenant="nobody"), [], {"unknown_tenant"}, "unknown_tenant"),
     "avro-body": (foreign_avro({"request_id": "p-avro-body", "tenant": "main", "body": b"\xff"}), [],
                   {"invalid_request"}, "invalid_request"),
+    "avro-priority": (
+        foreign_avro({"request_id": "p-avro-priority", "tenant": "main", "body": b"{}", "priority": "urgent"}),
+        [],
+        {"invalid_request"},
+        "invalid_request",
+    ),
     "avro-tenant": (foreign_avro({"request_id": "p-avro-tenant", "tenant": "no", "body": b"{}"}), [],
                     {"unknown_tenant"}, "unknown_tenant"),
 }  # fmt: skip
 
 
-async def test_poison_is_one_dead_letter_each_and_disturbs_nobody(running: Platform, desk: Desk) -> None:
+@pytest.mark.parametrize("shift", [0, 1], ids=["one", "other"])
+async def test_poison_is_one_dead_letter_each_and_disturbs_nobody(running: Platform, desk: Desk, shift: int) -> None:
+    """Twice, so that each kind stands in each partition: the tenant's own and a foreign one."""
     pids = dict(running.children)
+    letters, outcomes = len(desk.letters), len(desk.responses)
     sent = {}
     for number, (name, (value, headers, _, _)) in enumerate(POISON.items()):
         marked = [*headers, ("mark", name.encode()), ("odd", b"\xff\x00")]
-        sent[name] = await desk.send(value, key=b"key-" + name.encode(), partition=number % 2, headers=marked)
-        await desk.send(good(f"neighbour-{number}"), partition=number % 2)
+        sent[name] = await desk.send(value, key=b"key-" + name.encode(), partition=(number + shift) % 2, headers=marked)
+        await desk.send(good(f"neighbour-{shift}-{number}"), partition=number % 2)
     for number in range(len(POISON)):
-        assert text_of(await desk.answer(f"neighbour-{number}"))
-    await desk.until(lambda: all(desk.letters_of(name) for name in POISON))
-    await desk.until(lambda: all(desk.of(f"p-{name}") for name, row in POISON.items() if row[3]))
+        assert text_of(await desk.answer(f"neighbour-{shift}-{number}"))
+    readable = sum(row[3] is not None for row in POISON.values())
+    await desk.until(lambda: len(desk.letters) >= letters + len(POISON))
+    await desk.until(lambda: len(desk.responses) >= outcomes + len(POISON) + readable)
+    new_letters = desk.letters[letters:]
+    new_outcomes = [response for response, _ in desk.responses[outcomes:]]
 
     for name, (value, headers, reasons, code) in POISON.items():
-        (letter,) = desk.letters_of(name)
+        (letter,) = [one for one in new_letters if dict(one.headers).get("mark") == name.encode()]
         said = dict(letter.headers)
         assert (letter.value or None, letter.key) == (value or None, b"key-" + name.encode()), name
         assert (letter.value is None) == (value is None), name
@@ -222,14 +234,14 @@ async def test_poison_is_one_dead_letter_each_and_disturbs_nobody(running: Platf
         where = (said["dlq-topic"].decode(), int(said["dlq-partition"]), int(said["dlq-offset"]))
         assert where == (REQUESTS, sent[name].partition, sent[name].offset), name
         assert said["dlq-stage"] and said["dlq-error"], name
-        outcomes = [response.error.code if response.error else "ok" for response in desk.of(f"p-{name}")]
-        assert outcomes == ([code] if code else []), name
+        codes = [one.error.code if one.error else "ok" for one in new_outcomes if one.request_id == f"p-{name}"]
+        assert codes == ([code] if code else []), name
     assert b"colour" in dict(desk.letters_of("field")[0].headers)["dlq-error"]
     assert running.children == pids
 
 
 async def test_four_hundred_bad_records_do_not_slow_good_ones(
-    running: Platform, desk: Desk, record_property: Callable[[str, object], None]
+    running: Platform, desk: Desk, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
     async def good_ones(name: str) -> float:
         """Seconds from the first of ten sent to the last answered."""
@@ -250,7 +262,7 @@ async def test_four_hundred_bad_records_do_not_slow_good_ones(
     beside = await good_ones("beside")
     await asyncio.gather(*waits)
     await desk.until(lambda: len(desk.letters) >= before + 400)
-    record_property("ten_good_ms", {"alone": round(alone * 1000), "behind_400_bad": round(beside * 1000)})
+    record_testsuite_property("ten_good_ms", {"alone": round(alone * 1000), "behind_400_bad": round(beside * 1000)})
     assert beside < alone + 3
     assert running.children == pids
 
@@ -292,3 +304,28 @@ async def test_dead_letters_are_listed_and_sent_again(running: Platform, desk: D
     first, second = desk.letters_of("for-ever")
     assert (first.value, first.key) == (second.value, second.key)
     assert len(desk.of("answered")) == 1
+
+
+async def test_a_letter_whose_id_stands_in_the_value_only_is_sent_again_under_a_new_one(
+    running: Platform, desk: Desk, folder: Path
+) -> None:
+    """As kcat sends it; its id has the outcome of the refusal, and the first outcome is the one that counts."""
+    await desk.send(good("bare", tenant="nobody"), headers=[("mark", b"bare")])
+    await desk.until(lambda: bool(desk.letters_of("bare")) and bool(desk.of("bare")))
+    letter = desk.letters_of("bare")[0]
+    row = next(row for row in await millrace(folder, "dlq", "list") if row["offset"] == letter.offset)
+    assert (row["request_id"], row["tenant"]) == ("bare", "nobody")
+    (sent,) = await millrace(folder, "dlq", "redrive", f"{letter.partition}/{letter.offset}")
+    assert sent["redrive_of"] == "bare"
+    assert (await desk.answer(sent["request_id"])).error is not None
+    assert len(desk.of("bare")) == 1
+
+
+async def test_a_bad_record_under_the_id_of_an_open_request_does_not_answer_it(running: Platform, desk: Desk) -> None:
+    await desk.send(good("taken", body=body("taken [[sim: latency_ms=700]]")), partition=0)
+    assert await running.simulator.world.journal.wait(lambda entry: b"taken" in entry.body)
+    await desk.send(good("taken", colour="blue"), partition=0, headers=[("mark", b"taken-0")])
+    await desk.send(good("taken", colour="blue"), partition=1, headers=[("mark", b"taken-1")])
+    await desk.until(lambda: bool(desk.letters_of("taken-0") and desk.letters_of("taken-1")))
+    assert text_of(await desk.answer("taken"))
+    assert {response.outcome for response in desk.of("taken")} == {"ok"}
