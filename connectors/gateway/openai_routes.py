@@ -87,7 +87,9 @@ async def chat_completions(gateway: Gateway, http: HttpRequest, caller: Caller) 
 
 
 def _request(caller: Caller, options: Options, raw: bytes, body: dict[str, Any]) -> Request | Problem:
-    target, stream = body.get("model", "auto"), body.get("stream") or False
+    target, stream = body.get("model"), body.get("stream") or False
+    if target is None:  # null means absent, here as everywhere
+        target = "auto"
     if not isinstance(target, str) or not 1 <= len(target) <= 128:
         return Problem(ErrorCode.INVALID_REQUEST, "`model` must be a string of 1 to 128 characters", "model")
     if not isinstance(stream, bool):

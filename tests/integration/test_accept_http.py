@@ -212,6 +212,11 @@ async def test_every_response_has_a_request_id(
     assert answer.headers["x-request-id"]
 
 
+async def test_null_means_absent(running: Platform, http: httpx.AsyncClient) -> None:
+    answer = await http.post(CHAT, json=chat("null", temperature=None, stream=None) | {"model": None}, headers=bearer())
+    assert answer.status_code == 200, answer.text
+
+
 # --- large bodies and jobs ----------------------------------------------------------------------------------------
 
 
