@@ -77,6 +77,10 @@ class Ownership:
                 return partition, partition.open[request]
         return None
 
+    def knows(self, request: Id) -> bool:
+        """Open or answered here: its outcome is not for anybody else to give."""
+        return any(request in known.open or request in known.answered for known in self._partitions.values())
+
     async def gained(self, assigned: dict[tuple[str, int], Assigned]) -> None:
         """Kept partitions keep their state; lost ones are forgotten, with their timers."""
         requests = self._tools.topic(t.REQUESTS.name)

@@ -153,7 +153,7 @@ class RouteStage:
 
     async def _refuse(self, record: Any, refused: Refused) -> None:
         await self._emit.dead_letter("enrich", record, refused.reason, refused.message)
-        if refused.request_id and refused.tenant:
+        if refused.request_id and refused.tenant and not self._own.knows((refused.tenant, refused.request_id)):
             code = refused.reason if refused.reason in ("unknown_tenant", INTERNAL) else "invalid_request"
             error = Outcome(code=code, message=refused.message)
             response = records.refusal(

@@ -103,7 +103,7 @@ def again(record: Any, *, answered: bool, fresh_id: str) -> Again:
     if topic is None:
         raise CliError(f"the dead letter {record.partition}/{record.offset} does not say its topic (dlq-topic)")
     kept = [(name, value) for name, value in record.headers if not name.startswith(h.DLQ_PREFIX)]
-    old = h.text(record.headers, h.REQUEST_ID)
+    old = _identity(record)[1]
     if old is None or not answered:
         return Again(topic, record.key, record.value, kept, old)
     moved = {h.REQUEST_ID, h.REDRIVE_OF, h.DEADLINE_MS}  # the deadline of the old life is over
@@ -149,7 +149,14 @@ async def _redrive(where: Connection, places: list[str] | None) -> list[dict[str
 
 
 def _identity(record: Any) -> tuple[str | None, str | None]:
-    return h.text(record.headers, h.TENANT), h.text(record.headers, h.REQUEST_ID)
+    """Tenant and request id: of the headers, else of the value, as a producer of plain JSON sends them."""
+    from pipeline.agents.enrich import peek
+
+    said = {} if h.text(record.headers, h.REQUEST_ID) else peek(record.value)
+    return (
+        h.text(record.headers, h.TENANT) or said.get("tenant"),
+        h.text(record.headers, h.REQUEST_ID) or said.get("request_id"),
+    )
 
 
 async def _answered(
@@ -183,8 +190,8 @@ async def _list(where: Connection) -> list[dict[str, Any]]:
             "at": rfc3339(record.timestamp),
             "stage": h.text(record.headers, h.DLQ_STAGE),
             "reason": h.text(record.headers, h.DLQ_REASON),
-            "request_id": h.text(record.headers, h.REQUEST_ID),
-            "tenant": h.text(record.headers, h.TENANT),
+            "request_id": _identity(record)[1],
+            "tenant": _identity(record)[0],
         }
         for record in await _letters(where)
     ]
