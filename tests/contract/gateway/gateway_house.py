@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import orjson
 from fastapi import FastAPI
-from schemas.codec import decode, encode
 
 from connectors.gateway import GatewayConfig, Waiting, create_app
 from schemas import headers
 from schemas.catalog import Catalog
+from schemas.codec import decode, encode
 from schemas.completion import Usage
 from schemas.events import Delta, InvalidRequest, Outcome, Ref, Request, Response, RouteInfo, Timings
 

@@ -5,9 +5,9 @@ from typing import Any
 import orjson
 import pytest
 from gateway_house import House, answered, chat, failed
-from schemas.codec import decode
 
 from schemas import headers
+from schemas.codec import decode
 from schemas.events import Cancel, Request
 
 URL = "/v1/chat/completions"

@@ -1,6 +1,6 @@
 from gateway_house import House, answered, chat
-from schemas.codec import decode
 
+from schemas.codec import decode
 from schemas.events import Request
 
 
