@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import typer
 
-from pipeline.cli import config, dlq, explain, send, stages, topics, up, watch
+from pipeline.cli import bench, config, dlq, explain, send, stages, topics, up, watch
 from pipeline.cli.errors import CliError, UsageError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command()(send.send)
 app.command()(watch.watch)
 app.command()(explain.explain)
 app.add_typer(dlq.app, name="dlq")
+app.command()(bench.bench)
 
 
 def main() -> NoReturn:

@@ -1,0 +1,44 @@
+"""`millrace bench`: what the platform costs, measured against calls that go straight to the provider."""
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.cli.options import JsonOption, print_json
+
+
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="About a minute: figures to see a change by.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for bench.json and bench.md.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure a platform of its own against a simulated provider: added latency, throughput, CPU, memory."""
+    from pipeline.cli.benching.report import document, write
+
+    found = document(asyncio.run(_bench(quick)))
+    if out is not None:
+        write(out, found)
+    if as_json:
+        print_json(found)
+
+
+async def _bench(quick: bool) -> list[dict[str, Any]]:
+    from rich.console import Console
+
+    from pipeline.cli.benching.load import Callers, session
+    from pipeline.cli.benching.place import place
+    from pipeline.cli.benching.report import draw
+    from pipeline.cli.benching.runs import FULL, QUICK, measure
+
+    runs: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder:
+        async with place(Path(folder)) as here, session() as http:
+            with Console(stderr=True).status("measuring") as status:
+                async for run in measure(here, Callers(http), QUICK if quick else FULL):
+                    runs.append(run)
+                    draw(run)
+                    status.update(f"measuring: {len(runs)} runs done")
+    return runs

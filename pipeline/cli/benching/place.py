@@ -1,0 +1,120 @@
+"""The platform as a user starts it, in a folder of its own, against a simulated provider of its own."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from pipeline.cli.errors import CliError
+
+KEY = "mr_bench-key-of-tenant-bench"
+DIRECT_KEY = "sk-sim-bench"
+MODEL = "gpt-4.1-mini"
+_START_S, _STOP_S = 180, 20
+_CATALOG = """
+version: 1
+providers:
+  sim: {{adapter: openai, base_url: "{url}", api_key_env: BENCH_SIM_KEY, region: us, allow_private_egress: true,
+         max_in_flight: 400}}
+models:
+  gpt-4.1-mini: {{provider: sim, quality_prior: 0.8}}
+routes:
+  auto: {{candidates: ["*"], deadline_s: 60}}
+tenants:
+  bench: {{keys_env: BENCH_KEYS, routes: ["*"]}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a caller sends to."""
+
+    url: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """`pids`: processes by name; `broker` is the JVM, `simulator` and `load` are not the platform."""
+
+    direct: Target
+    gateway: Target
+    pids: dict[str, int]
+
+
+@contextlib.asynccontextmanager
+async def place(folder: Path) -> AsyncIterator[Place]:
+    """Provider and platform, up; both gone at the end. Raises CliError."""
+    simulator = await _start("-m", "pipeline.cli.benching.provider", env=dict(os.environ), stdin=PIPE)
+    platform: Process | None = None
+    try:
+        base_url = str((await _ready(simulator, "the simulator"))["base_url"])
+        platform = await _start_platform(folder, base_url)
+        said = await _ready(platform, "the platform")
+        yield Place(Target(base_url, DIRECT_KEY), Target(f"{said['gateway']}/v1", KEY), _pids(folder, simulator))
+    finally:
+        if platform is not None:
+            await _end(platform)
+        await _end(simulator)
+
+
+async def _start_platform(folder: Path, base_url: str) -> Process:
+    from connectors.local_broker.ports import random_free_port
+
+    catalog = folder / "catalog.yaml"
+    catalog.write_text(_CATALOG.format(url=base_url), encoding="utf-8")
+    env = os.environ | {"MILLRACE_CONFIG": str(catalog), "BENCH_SIM_KEY": DIRECT_KEY, "BENCH_KEYS": KEY}
+    env.pop("MILLRACE_KAFKA_BOOTSTRAP", None)
+    kafka = random_free_port()
+    port = random_free_port(besides=kafka)
+    return await _start(
+        "-m", "pipeline", "up", "--data-dir", str(folder / "data"), "--broker", "kafka",
+        "--kafka-port", str(kafka), "--port", str(port), env=env, stdin=DEVNULL,
+    )  # fmt: skip
+
+
+async def _start(*arguments: str, env: dict[str, str], stdin: int) -> Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, env=env, stdin=stdin, stdout=PIPE, limit=2**20
+    )
+
+
+async def _ready(process: Process, name: str) -> dict[str, Any]:
+    """Its ready line. Raises CliError."""
+    assert process.stdout is not None
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_START_S):
+            async for line in process.stdout:
+                said = orjson.loads(line)
+                if said.get("event") == "ready" and said.get("stage", "all") == "all":
+                    return dict(said)
+    raise CliError(f"{name} of the benchmark did not start; see what it said above")
+
+
+def _pids(folder: Path, simulator: Process) -> dict[str, int]:
+    from pipeline.cli.places import running_in
+
+    running = running_in(folder / "data")
+    if running is None:
+        raise CliError("the platform of the benchmark ended right after its start")
+    named = {name.partition("#")[0]: pid for name, pid in running.pids.items()}
+    return {**named, "up": running.pid, "simulator": simulator.pid, "load": os.getpid()}
+
+
+async def _end(process: Process) -> None:
+    if process.returncode is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        await asyncio.wait_for(process.wait(), _STOP_S)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
