@@ -33,7 +33,7 @@ class GatewayConfig:
     partitions: int
     docs: bool = False
     delta_partitions: int = 2
-    send_patience_s: float = 0.9
+    send_patience_s: float = 0.8
     grace_s: float = 3.0
     keep_alive_s: float = 15.0
     most_requests: int = 4_096
