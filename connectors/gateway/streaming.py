@@ -162,7 +162,14 @@ class Assembler:
         out.append(self._frame(b'"choices":[' + orjson.dumps(choice) + b"]" + usage))
 
     def _frame(self, rest: bytes) -> bytes:
-        return b"data: " + self._head + b"," + rest + b"}\n\n"
+        return b"data: " + self._head + b"," + _one_line(rest) + b"}\n\n"
+
+
+def _one_line(text: bytes) -> bytes:
+    """Readers that split lines as `str.splitlines` does (httpx `aiter_lines`) would cut the JSON at these characters."""
+    for raw, escaped in ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085")):
+        text = text.replace(raw, escaped)
+    return text
 
 
 def _whole(message: dict[str, Any]) -> dict[str, Any]:
