@@ -14,7 +14,7 @@ class Meter:
     def __init__(self, pids: Mapping[str, int]) -> None:
         self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}
         self._before = self._now()
-        self._machine_before = _busy_s()
+        self._unused_before = _unused_s()
         self._since = time.monotonic()
 
     def spent_s(self) -> dict[str, float]:
@@ -25,8 +25,10 @@ class Meter:
 
     def foreign_cores(self) -> float:
         """Cores that processes outside the benchmark kept busy meanwhile: without this no figure means anything."""
-        foreign = _busy_s() - self._machine_before - sum(self.spent_s().values())
-        return max(0.0, foreign / self.elapsed_s())
+        elapsed_s = self.elapsed_s()
+        unused_s = _unused_s() - self._unused_before
+        foreign_s = (psutil.cpu_count() or 1) * elapsed_s - unused_s - sum(self.spent_s().values())
+        return max(0.0, foreign_s / elapsed_s)
 
     def rss_mb(self) -> dict[str, float]:
         return {name: process.memory_info().rss / 2**20 for name, process in self._processes.items()}
@@ -40,6 +42,7 @@ def ours(figures: Mapping[str, float]) -> float:
     return sum(figure for name, figure in figures.items() if name not in NOT_OURS)
 
 
-def _busy_s() -> float:
+def _unused_s() -> float:
+    """Of all cores. Idle time is counted exactly where busy time is sampled, and what a hypervisor took is not in it."""
     times = psutil.cpu_times()
-    return float(times.user + times.system)
+    return float(times.idle + getattr(times, "iowait", 0.0))
