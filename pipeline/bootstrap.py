@@ -12,6 +12,7 @@ import os
 import secrets
 import signal
 import sys
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -43,6 +44,8 @@ log = logging.getLogger(__name__)
 
 START_DEADLINE_S = 60
 CATALOG_POLL_S = 2.0
+HEARTBEAT_S = 2.0
+UNREADY_AFTER_S = 5.0
 LOOK_BACK_MS = 15 * t.MINUTE_MS
 
 
@@ -52,7 +55,7 @@ class Running:
 
     name: str
     port: int | None = None
-    failed: "asyncio.Future[BaseException] | None" = None
+    failed: "Sequence[asyncio.Future[BaseException]]" = ()
     is_ready: Callable[[], bool] = lambda: True
     stop: Callable[[], Awaitable[None]] | None = None
     refresh: list[Callable[[], None]] = field(default_factory=list)
@@ -81,6 +84,7 @@ class Host:
         self.emit = Emit(self.tools)
         self.running: list[Running] = []
         self._security = security
+        self._broker_seen = time.monotonic()
 
     async def start(self, stages: Sequence[str], port: int | None) -> None:
         await self.tools.producers.start()
@@ -120,8 +124,20 @@ class Host:
                 seen = changed
                 self.reload()
 
+    async def heartbeat(self) -> None:
+        """How late this loop runs, and when the broker last answered."""
+        loop = asyncio.get_running_loop()
+        while True:
+            due = loop.time() + HEARTBEAT_S
+            await asyncio.sleep(HEARTBEAT_S)
+            self.tools.metrics.observe("event_loop_lag_seconds", max(0.0, loop.time() - due))
+            if await self.tools.producers.is_reachable(HEARTBEAT_S):
+                self._broker_seen = time.monotonic()
+
     def is_ready(self) -> bool:
-        return bool(self.running) and all(stage.is_ready() for stage in self.running)
+        """False while nothing is assigned, or when the broker has not answered for 5 s."""
+        is_away = time.monotonic() - self._broker_seen > UNREADY_AFTER_S
+        return bool(self.running) and not is_away and all(stage.is_ready() for stage in self.running)
 
     def refresh(self) -> None:
         for stage in self.running:
@@ -161,8 +177,8 @@ class Host:
         names = [provider] if provider else list(self.tools.loaded.catalog.providers)
         app = self._app("call", f"call-{provider}" if provider else "call")
         stage = CallStage(self.tools, self.emit, app, self._drivers(names))
-        topics = [self.tools.topic(t.CALLS.named(provider=name)) for name in names]
-        app.agent("call", topics, stage.handle)
+        for name in names:  # an agent each: a provider whose places are all taken must not hold up the others
+            app.agent(f"call-{name}", [self.tools.topic(t.CALLS.named(provider=name))], stage.handle)
         running = await self._faust("call", app, self._tail([t.CANCELS], stage.cancel), drain=stage.drain)
         running.refresh.append(lambda: self._show_in_flight(stage.in_flight()))
         return running
@@ -180,14 +196,15 @@ class Host:
             await app.stop()
             await tail.stop()
 
-        running = Running(name, failed=app.failed, is_ready=app.is_assigned, stop=stop)
+        failed = [app.failed, asyncio.ensure_future(_end_of(tail))]
+        running = Running(name, failed=failed, is_ready=app.is_assigned, stop=stop)
         running.refresh.append(lambda: self._show_lag(app))
         return running
 
     async def _retry(self, _port: int | None) -> Running:
         relay = RetryRelay(self.tools)
         await relay.start()
-        return Running("retry", failed=relay.failed, stop=relay.stop)
+        return Running("retry", failed=[relay.failed], stop=relay.stop)
 
     async def _gateway(self, port: int | None) -> Running:
         waiting = Waiting(self.tools.topic_prefix, epoch_ms)
@@ -215,7 +232,8 @@ class Host:
             await tail.stop()
 
         outbox = app.state.gateway.outbox
-        return Running("gateway", port=server.port, is_ready=lambda: outbox.is_ready, stop=stop)
+        failed = [asyncio.ensure_future(_end_of(tail))]
+        return Running("gateway", port=server.port, failed=failed, is_ready=lambda: outbox.is_ready, stop=stop)
 
     def _scan(self, topic: str, partition: int, since_ms: int) -> Any:
         return self.tools.scanner.read(topic, partition, since_ms=since_ms)
@@ -244,6 +262,8 @@ class Host:
     def _show_lag(self, app: StageApp) -> None:
         for (topic, _), lag in app.lag().items():
             self.tools.metrics.set("consumer_lag", lag, topic=topic)
+        for topic, age_s in app.oldest_unacked_s().items():
+            self.tools.metrics.set("oldest_unacked_seconds", age_s, topic=topic)
 
     def _show_in_flight(self, counts: dict[str, int]) -> None:
         for provider, count in counts.items():
@@ -277,6 +297,15 @@ async def run_stages(
         return _give_up(type(error).__name__, str(error))
 
 
+async def _end_of(tail: Tail) -> BaseException:
+    """A tail never ends by itself: one that does has left its stage deaf."""
+    try:
+        await tail.wait()
+    except Exception as error:
+        return error
+    return RuntimeError("a tail ended")
+
+
 def said(error: CatalogError) -> str:
     """The first problems of a catalogue in one line."""
     return "; ".join(f"line {p.line}: {p.path}: {p.message}" for p in error.problems[:5])
@@ -300,17 +329,18 @@ async def _live(
         return 0
     starting.result()
     _print_ready(host, admin.port_of(runner))
-    failures = [stage.failed for stage in host.running if stage.failed is not None]
-    watching = asyncio.ensure_future(host.watch_catalog())
-    ends: list[asyncio.Future[Any]] = [stop_asked, watching, *failures]
+    failures = [failure for stage in host.running for failure in stage.failed]
+    beside = [asyncio.ensure_future(host.watch_catalog()), asyncio.ensure_future(host.heartbeat())]
+    ends: list[asyncio.Future[Any]] = [stop_asked, *beside, *failures]
     await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     failed = next((future.result() for future in failures if future.done()), None)
     if failed is not None:
         # Fail-stop: nothing is acked any more and no drain may hang; a restart in this slot is what kill -9 is tested for.
         os._exit(_give_up(type(failed).__name__, str(failed)))
-    if watching.done():
-        watching.result()
-    watching.cancel()
+    for task in beside:
+        if task.done():
+            task.result()
+        task.cancel()
     await host.stop()
     await runner.cleanup()
     return 0

@@ -138,11 +138,14 @@ class StageApp:
         owned = consumer.windows.keys() & consumer.assignment() if consumer.windows else ()
         return {(tp.topic, tp.partition): _lag(consumer.windows[tp], consumer.highwater(tp)) for tp in owned}
 
-    def oldest_unacked_s(self) -> float:
-        """Age of the oldest open record since its (latest) delivery; 0 when nothing is open."""
-        consumer = self._consumer
-        oldest = [] if consumer is None else [window.oldest() for window in consumer.windows.values()]
-        return max((monotonic() - since for since in oldest if since is not None), default=0.0)
+    def oldest_unacked_s(self) -> dict[str, float]:
+        """By topic: age of the oldest open record since its (latest) delivery; 0 when nothing is open."""
+        consumer, now = self._consumer, monotonic()
+        ages: dict[str, float] = {}
+        for tp, window in ({} if consumer is None else consumer.windows).items():
+            since = window.oldest()
+            ages[tp.topic] = max(ages.get(tp.topic, 0.0), now - since if since is not None else 0.0)
+        return ages
 
     def is_assigned(self) -> bool:
         """Whether it owns partitions whose take-over is complete."""

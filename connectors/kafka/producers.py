@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
 from connectors.kafka.partition import partition_of
 
@@ -97,6 +98,14 @@ class Producers:
             topic, value, key=key, headers=list(headers), partition=partition
         )
         return future
+
+    async def is_reachable(self, timeout_s: float) -> bool:
+        """Whether a broker answers on this client's own connections."""
+        try:
+            await asyncio.wait_for(self._now.client.fetch_all_metadata(), timeout_s)
+        except (KafkaError, TimeoutError):
+            return False
+        return True
 
     async def partition_count(self, topic: str) -> int:
         """From the client's metadata; asks the broker the first time."""

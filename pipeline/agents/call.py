@@ -11,6 +11,7 @@ When partitions are revoked, `kept` is written for each call in flight there, an
 """
 
 import asyncio
+import logging
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from connectors.providers import ProviderCall
 from connectors.providers.driver import CallResult, Driver
 from pipeline.agents.deltas import DeltaWriter
 from pipeline.core.pricing import cost_nano_usd
-from pipeline.emit import Emit
+from pipeline.emit import INTERNAL, Emit
 from pipeline.stage import Assigned, Batch, StageApp
 from pipeline.tools import Tools
 from schemas import headers as h
@@ -31,8 +32,17 @@ from schemas.completion import Completion, Usage
 from schemas.errors import ErrorKind
 from schemas.events import Attempt, AttemptError, Call, Ref, Request, Response, Timings
 
+INTERRUPTIONS = {
+    "cancelled": ErrorKind.CANCELLED,
+    "handed_over": ErrorKind.TRANSPORT,
+    INTERNAL: ErrorKind.PROVIDER_FAULT,
+}
+"""Why a call ended without a result of the driver -> what that is to route."""
+
 MEMORY_S = 600
 DRAIN_S = 8.0
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -58,6 +68,7 @@ class CallStage:
         self._upstreams: dict[str, asyncio.Future[CallResult]] = {}
         self._seen: OrderedDict[str, float] = OrderedDict()
         self._cancelled: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._is_draining = False
         app.on_assigned = self._assigned
         app.on_revoked = self._revoked
 
@@ -82,7 +93,8 @@ class CallStage:
                 self._stop(flight, "cancelled")
 
     async def drain(self) -> None:
-        """On SIGTERM: let calls end, then close the rest as handed over; route continues them elsewhere."""
+        """On SIGTERM: take no more, let calls end, then close the rest as handed over; route continues them elsewhere."""
+        self._is_draining = True
         tasks = [flight.task for flight in self._in_flight.values() if flight.task]
         if tasks:
             await asyncio.wait(tasks, timeout=DRAIN_S)
@@ -126,9 +138,11 @@ class CallStage:
         if call.attempt_id in self._seen:
             self._app.ack(record.topic, record.partition, record.offset)
             return
+        await self._slots[call.provider].acquire()
+        if self._is_draining:
+            return  # un-acked: given back after the restart
         self._seen[call.attempt_id] = time.monotonic()
         _forget(self._seen, MEMORY_S)
-        await self._slots[call.provider].acquire()
         flight = InFlight(call, _phase(call, "started", self._tools), (record.topic, record.partition, record.offset))
         self._in_flight[call.attempt_id] = flight
         flight.task = asyncio.create_task(self._execute(flight))
@@ -172,16 +186,13 @@ class CallStage:
         if self._is_over(flight):  # `started` may have waited for the broker
             return self._not_sent(flight)
         call = flight.call
-        body = call.body if call.body is not None else await self._fetch(call.body_ref)
         writer = DeltaWriter(call, self._emit) if call.stream else None
-        provider_call = ProviderCall(
-            body=orjson.loads(body),
-            upstream=call.upstream,
-            stream=call.stream,
-            max_tokens=call.max_tokens,
-            flags=orjson.loads(call.flags),
-        )
-        result, stopped = await self._complete(flight, provider_call, writer)
+        try:
+            result, stopped = await self._complete(flight, await self._provider_call(call), writer)
+        except Exception:
+            # An adapter that raises is our mistake: it must not take the other calls of this process down.
+            log.exception("call raised", extra={"request_id": call.request_id, "provider": call.provider})
+            result, stopped = None, INTERNAL
         if writer is not None:
             writer.stop()
         if result is None:
@@ -189,6 +200,16 @@ class CallStage:
         if result.completion is None:
             return self._failed(flight, result, writer)
         return await self._answered(flight, result, result.completion)
+
+    async def _provider_call(self, call: Call) -> ProviderCall:
+        body = call.body if call.body is not None else await self._fetch(call.body_ref)
+        return ProviderCall(
+            body=orjson.loads(body),
+            upstream=call.upstream,
+            stream=call.stream,
+            max_tokens=call.max_tokens,
+            flags=orjson.loads(call.flags),
+        )
 
     async def _complete(
         self, flight: InFlight, provider_call: ProviderCall, writer: DeltaWriter | None
@@ -283,7 +304,7 @@ class CallStage:
         )
 
     def _interrupted(self, flight: InFlight, stopped: str, writer: DeltaWriter | None) -> Attempt:
-        kind = ErrorKind.CANCELLED if stopped == "cancelled" else ErrorKind.TRANSPORT
+        kind = INTERRUPTIONS[stopped]
         return self._finished(
             flight,
             "cancelled" if stopped == "cancelled" else "error",

@@ -18,6 +18,7 @@ from schemas.codec import Undecodable, decode
 from schemas.events import Attempt, Idempotency, Parked, Ref
 
 ANSWERED_MEMORY = 100_000
+IDEMPOTENCY_MEMORY = 500_000
 LOOK_BACK_MS = 60_000
 """Outcomes of the last minute are known after a takeover, so that a record produced twice is answered once."""
 
@@ -46,13 +47,32 @@ class Partition:
     open: dict[Id, OpenRequest] = field(default_factory=dict)
     history: defaultdict[Id, list[Attempt]] = field(default_factory=lambda: defaultdict(list))
     answered: OrderedDict[Id, Ref | None] = field(default_factory=OrderedDict)
-    idempotency: dict[Id, Idempotency] = field(default_factory=dict)
+    idempotency: OrderedDict[Id, Idempotency] = field(default_factory=OrderedDict)
 
     def answer(self, request: Id, ref: Ref | None) -> None:
-        self.answered.setdefault(request, ref)
+        """The first record is the outcome: of two places the earlier one stays."""
+        known = self.answered.get(request)
+        if known is None or (ref is not None and ref.offset < known.offset):
+            self.answered[request] = ref
         self.history.pop(request, None)
         while len(self.answered) > ANSWERED_MEMORY:
             self.answered.popitem(last=False)
+
+    def store(self, event: Idempotency) -> None:
+        """The newest last, so that the oldest are dropped where there are too many."""
+        key = (event.tenant, event.request_id)
+        self.idempotency[key] = event
+        self.idempotency.move_to_end(key)
+        while len(self.idempotency) > IDEMPOTENCY_MEMORY:
+            self.idempotency.popitem(last=False)
+
+    def stored(self, request: Id, now_ms: int) -> Idempotency | None:
+        """What a key stood for, while it is valid."""
+        event = self.idempotency.get(request)
+        if event is not None and event.expires_at <= now_ms:
+            del self.idempotency[request]
+            return None
+        return event
 
 
 class Ownership:
@@ -62,14 +82,8 @@ class Ownership:
         self._tools = tools
         self._partitions: dict[int, Partition] = {}
 
-    def __getitem__(self, partition: int) -> Partition:
-        return self._partitions[partition]
-
     def get(self, partition: int) -> Partition | None:
         return self._partitions.get(partition)
-
-    def open_requests(self) -> list[OpenRequest]:
-        return [request for partition in self._partitions.values() for request in partition.open.values()]
 
     def find(self, request: Id) -> tuple[Partition, OpenRequest] | None:
         for partition in self._partitions.values():
@@ -98,7 +112,7 @@ class Ownership:
         async for record in self._read(t.IDEMPOTENCY, number, None):
             event = decode(Idempotency, record.value)
             if not isinstance(event, Undecodable) and event.expires_at > now:
-                partition.idempotency[event.tenant, event.request_id] = event
+                partition.store(event)
         async for record in self._read(t.RESPONSES, number, min(since, now - LOOK_BACK_MS)):
             if (request := id_of(record)) is not None:
                 partition.answer(request, Ref(record.topic, record.partition, record.offset))

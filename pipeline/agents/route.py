@@ -13,9 +13,9 @@ from collections import defaultdict
 from collections.abc import Coroutine
 from typing import Any
 
-from connectors.kafka.partition import partition_of
 from pipeline.agents.enrich import Elsewhere, Enricher, Refused
 from pipeline.agents.ownership import Id, OpenRequest, Ownership, Partition, id_of
+from pipeline.agents.recovery import Recovery
 from pipeline.agents.settle import booked
 from pipeline.core import decide as deciding
 from pipeline.core import records
@@ -24,7 +24,6 @@ from pipeline.core.outcomes import Decide, End, Forward, Orphan, Park, Recover, 
 from pipeline.emit import INTERNAL, Emit
 from pipeline.stage import Batch, StageApp
 from pipeline.tools import Tools
-from schemas import headers as h
 from schemas import topics as t
 from schemas.codec import Undecodable, decode
 from schemas.events import (
@@ -50,6 +49,7 @@ class RouteStage:
         self._app = app
         self._own = Ownership(tools)
         self._enricher = Enricher(tools)
+        self._recovery = Recovery(tools)
         self._in_flight: defaultdict[str, set[str]] = defaultdict(set)
         app.on_assigned = self._own.gained
 
@@ -131,7 +131,7 @@ class RouteStage:
 
     async def _is_duplicate(self, partition: Partition, key: Id, enriched: Enriched, request: Request) -> bool:
         """Open or parked: join. Answered: a note with the outcome. Another fingerprint under the same key: a note 422."""
-        opened, stored = partition.open.get(key), partition.idempotency.get(key)
+        opened, stored = partition.open.get(key), partition.stored(key, self._tools.now_ms())
         fingerprint = opened.journey.request.fingerprint if opened else stored.fingerprint if stored else None
         if opened is None and stored is None and key not in partition.answered:
             return False
@@ -272,30 +272,11 @@ class RouteStage:
         await self._emit.call(records.call(opened.journey, step, catalog, now))
 
     async def _recover(self, partition: Partition, opened: OpenRequest, step: Recover) -> None:
-        """One read of `responses` serves every journey of the partition that waits for it."""
         request = opened.journey.request
-        key = (request.tenant, request.request_id)
-        answers = await self._answers_since(opened.source[1], step.attempt.started_at)
-        ref = partition.answered.get(key) or answers.get(key)
-        streamed = request.stream and ref is None and await self._has_deltas(step.attempt)
+        known = partition.answered.get((request.tenant, request.request_id))
+        ref = known or await self._recovery.answer(step.attempt, opened.source[1])
+        streamed = request.stream and ref is None and await self._recovery.has_pieces(step.attempt)
         self._feed(partition, opened, Recovered(step.attempt.attempt_id, ref, streamed))
-
-    async def _answers_since(self, partition: int, since_ms: int) -> dict[Id, Ref]:
-        found: dict[Id, Ref] = {}
-        topic = self._tools.topic(t.RESPONSES.name)
-        async for record in self._tools.scanner.read(topic, partition, since_ms=since_ms - 1000):
-            if (request := id_of(record)) is not None:
-                found.setdefault(request, Ref(record.topic, record.partition, record.offset))
-        return found
-
-    async def _has_deltas(self, attempt: Attempt) -> bool:
-        topic = self._tools.topic(t.DELTAS.name)
-        count = await self._tools.producers.partition_count(topic)
-        partition = partition_of(attempt.request_id.encode(), count)
-        async for record in self._tools.scanner.read(topic, partition, since_ms=attempt.started_at - 1000):
-            if id_of(record) == (attempt.tenant, attempt.request_id) and h.text(record.headers, h.KIND) == "chunk":
-                return True
-        return False
 
     async def _orphan(self, opened: OpenRequest, started: Attempt) -> None:
         """Book what nobody will finish: the input was surely sent, of the output nothing is known."""
@@ -361,7 +342,7 @@ class RouteStage:
             outcome=ref,
             expires_at=self._tools.now_ms() + IDEMPOTENCY_MS,
         )
-        partition.idempotency[request.tenant, request.request_id] = event
+        partition.store(event)
         await self._emit.idempotency(event, request.partition_key)
 
     # --- settle -----------------------------------------------------------------------------------------------
@@ -376,16 +357,34 @@ class RouteStage:
         elif partition is not None and key not in partition.answered:
             partition.history[key].append(event)
         if event.phase == "finished":
-            self._app.spawn(self._book(event, record))
+            self._app.spawn(self._book(partition, event, record))
         else:
             self._app.ack(record.topic, record.partition, record.offset)
 
-    async def _book(self, event: Attempt, record: Any) -> None:
-        cost = booked(event)
+    async def _book(self, partition: Partition | None, event: Attempt, record: Any) -> None:
+        """An answer that came beside another outcome is effective only if it stands first; else that one stays."""
+        key = record.key.decode() if record.key else event.tenant
+        is_effective = event.response is not None
+        if partition is not None and event.response is not None:
+            is_effective = await self._settle_outcome(partition, event, event.response, key)
+        cost = booked(event, effective=is_effective)
         if cost is not None:
-            key = record.key.decode() if record.key else event.tenant
             await self._emit.cost(cost, key)
         self._app.ack(record.topic, record.partition, record.offset)
+
+    async def _settle_outcome(self, partition: Partition, event: Attempt, ref: Ref, partition_key: str) -> bool:
+        key = (event.tenant, event.request_id)
+        known = partition.answered.get(key)
+        if known is None or known.offset == ref.offset:
+            return True
+        if known.offset < ref.offset:
+            return False
+        partition.answer(key, ref)
+        stored = partition.stored(key, self._tools.now_ms())
+        if stored is not None:
+            stored.outcome = ref
+            await self._emit.idempotency(stored, partition_key)
+        return True
 
     def _count_in_flight(self, event: Attempt) -> None:
         calls = self._in_flight[event.provider]

@@ -5,8 +5,11 @@ from schemas.events import Attempt, Cost
 from schemas.ids import cost_id
 
 
-def booked(event: Attempt) -> Cost | None:
-    """The ledger's line; None where nothing was sent to a provider (no usage). Booked twice it has the same id."""
+def booked(event: Attempt, *, effective: bool) -> Cost | None:
+    """The ledger's line; None where nothing was sent to a provider (no usage). Booked twice it has the same id.
+
+    `effective`: the caller got this answer.
+    """
     if event.usage is None or event.price is None:
         return None
     return Cost(
@@ -25,7 +28,7 @@ def booked(event: Attempt) -> Cost | None:
         cost_nano_usd=cost_nano_usd(event.usage, event.price),
         price_version=event.price.version,
         estimated=event.usage.estimated,
-        effective=event.result == "ok",
+        effective=effective,
         kind="charge",
         at=event.finished_at or event.started_at,
     )

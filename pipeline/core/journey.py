@@ -100,7 +100,10 @@ class Journey:
         self.phase = Phase.DECIDING
         steps: list[Step] = []
         for event in history:
-            steps = self._relive(event, now_ms) or steps
+            before = (self.phase, self.current_id)
+            new = self._relive(event, now_ms)
+            # What an earlier event asked for is owed until a later one shows that it was done.
+            steps = new or (steps if before == (self.phase, self.current_id) else [])
             if self.phase is Phase.ENDED:
                 return steps
         if self.phase is Phase.CALLING:
@@ -127,7 +130,8 @@ class Journey:
 
     def _relive(self, event: Attempt, now_ms: int) -> list[Step]:
         """Before a takeover's end the call may be unknown here: the event itself tells which it was."""
-        if event.attempt >= self.attempts and event.attempt_id not in self.finished_ids | {self.current_id}:
+        is_at_work = self.phase in (Phase.CALLING, Phase.RECOVERING) and event.attempt_id == self.current_id
+        if event.attempt >= self.attempts and event.attempt_id not in self.finished_ids and not is_at_work:
             self.attempts, self.current_id = event.attempt, event.attempt_id
             self.phase, self.started, self.kept = Phase.CALLING, None, False
         return self._attempt(event, now_ms)

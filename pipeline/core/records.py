@@ -108,7 +108,6 @@ def parked(journey: Journey, due_at: int, attempts: int) -> Parked:
         attempts=attempts,
         tried=journey.given_up,
         spent_nano_usd=journey.spent_nano_usd,
-        first_decided_at=journey.request.accepted_at,
     )
 
 

@@ -16,4 +16,3 @@ class Parked:
     attempts: int
     tried: list[str] = field(default_factory=list)
     spent_nano_usd: int = 0
-    first_decided_at: TimestampMs = 0

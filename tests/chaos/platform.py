@@ -25,9 +25,12 @@ providers:
   sim:   {{adapter: openai, base_url: "{url}", api_key_env: TEST_SIM_KEY, region: us, allow_private_egress: true,
            max_in_flight: 400}}
   other: {{adapter: openai-compatible, base_url: "{url}", api_key_env: TEST_SIM_KEY, region: us, allow_private_egress: true}}
+  narrow: {{adapter: openai-compatible, base_url: "{url}", api_key_env: TEST_SIM_KEY, region: us, allow_private_egress: true,
+           max_in_flight: 2}}
 models:
   gpt-4.1-mini: {{provider: sim, quality_prior: 0.8}}
   gpt-4.1-nano: {{provider: other, quality_prior: 0.5}}
+  gpt-4o-mini: {{provider: narrow, quality_prior: 0.1}}
 routes:
   auto: {{candidates: ["*"], deadline_s: 60}}
   steady: {{order: [gpt-4.1-mini, gpt-4.1-nano], deadline_s: 60}}

@@ -200,3 +200,19 @@ def test_deadline_always_ends_it(happenings: list[object]) -> None:
         journey.step(event, NOW)  # type: ignore[arg-type]
     journey.step(DeadlinePassed(), NOW)
     assert journey.phase is Phase.ENDED
+
+
+def test_after_a_takeover_what_was_done_since_is_not_asked_for_again() -> None:
+    journey = make_journey()
+    assert journey.resume([make_attempt("returned", worker="w2"), make_attempt("started", worker="w3")], NOW) == []
+    assert journey.step(make_attempt("finished", result="ok", response=REF), NOW) == [End(REF)]
+
+
+def test_after_a_takeover_an_echo_of_the_failed_attempt_changes_nothing() -> None:
+    history = [make_attempt("started"), failed("overloaded"), make_attempt("started")]
+    assert make_journey().resume(history, NOW) == [Decide(attempt=2, cause="failover")]
+
+
+def test_after_a_takeover_a_lost_call_is_still_looked_for() -> None:
+    (recover,) = make_journey().resume([make_attempt("started"), make_attempt("returned", worker="w2")], NOW)
+    assert isinstance(recover, Recover)

@@ -1,0 +1,98 @@
+"""The call stage without broker and provider."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+from pipeline.agents.call import CallStage
+from pipeline.stage import Assigned, Batch
+from schemas.codec import encode
+from tests.agents.fakes import FakeApp, FakeEmit, make_call, make_record, make_tools
+
+
+class RaisingDriver:
+    async def complete(self, *_: Any, **__: Any) -> Any:
+        raise KeyError("a mistake of an adapter")
+
+
+class HangingDriver:
+    """Never answers; `asked` is set once somebody waits."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def complete(self, *_: Any, **__: Any) -> Any:
+        self.asked.set()
+        await asyncio.Event().wait()
+
+
+def make_stage(driver: Any) -> tuple[CallStage, FakeApp, FakeEmit]:
+    app, emit = FakeApp(), FakeEmit()
+    providers = {"sim": SimpleNamespace(max_in_flight=1)}
+    loaded = SimpleNamespace(catalog=SimpleNamespace(providers=providers))
+    return CallStage(make_tools(loaded=loaded), emit, app, {"sim": driver}), app, emit  # type: ignore[arg-type]
+
+
+def batch(*offsets: int) -> Batch:
+    return Batch("llm.calls.sim.v1", 0, [make_record(offset, encode(make_call(offset))) for offset in offsets])
+
+
+async def ended(stage: CallStage) -> None:
+    await asyncio.gather(*(flight.task for flight in stage._in_flight.values() if flight.task))
+
+
+async def test_an_adapter_that_raises_is_a_failed_attempt_and_not_the_end_of_the_process() -> None:
+    stage, app, emit = make_stage(RaisingDriver())
+    await stage.handle(batch(1))
+    await ended(stage)
+    started, finished = emit.attempts
+    assert (started.phase, finished.phase, finished.result) == ("started", "finished", "error")
+    assert finished.error is not None
+    assert (finished.error.kind, finished.error.code) == ("provider_fault", "internal")
+    assert app.acked == [("llm.calls.sim.v1", 0, 1)]
+    assert app.failures == []
+
+
+async def test_what_may_have_been_delivered_before_is_given_back_and_not_executed() -> None:
+    stage, app, emit = make_stage(RaisingDriver())
+    await app.on_assigned({("llm.calls.sim.v1", 0): Assigned(end=2, committed=1)})
+    await stage.handle(batch(1))
+    assert [attempt.phase for attempt in emit.attempts] == ["returned"]
+    assert app.acked == [("llm.calls.sim.v1", 0, 1)]
+
+
+async def test_a_call_that_is_revoked_is_kept_and_goes_on() -> None:
+    driver = HangingDriver()
+    stage, app, emit = make_stage(driver)
+    await stage.handle(batch(1))
+    await driver.asked.wait()
+    await app.on_revoked({("llm.calls.sim.v1", 0)})
+    assert [attempt.phase for attempt in emit.attempts] == ["started", "kept"]
+    assert stage.in_flight() == {"sim": 1}
+    stage.cancel(make_record(0, topic="llm.cancels.v1", request_id="r1", tenant="main"))
+    await ended(stage)
+
+
+async def test_a_cancel_closes_the_upstream_and_is_booked() -> None:
+    driver = HangingDriver()
+    stage, app, emit = make_stage(driver)
+    await stage.handle(batch(1))
+    await driver.asked.wait()
+    stage.cancel(make_record(0, topic="llm.cancels.v1", request_id="r1", tenant="main"))
+    await ended(stage)
+    assert [attempt.result for attempt in emit.attempts] == [None, "cancelled"]
+    assert len(app.acked) == 1
+
+
+async def test_a_draining_stage_takes_no_more_and_acks_nothing_it_did_not_take(monkeypatch: Any) -> None:
+    monkeypatch.setattr("pipeline.agents.call.DRAIN_S", 0.01)
+    driver = HangingDriver()
+    stage, app, emit = make_stage(driver)
+    taking = asyncio.create_task(stage.handle(batch(1, 2)))
+    await driver.asked.wait()
+    await stage.drain()
+    await taking
+    assert [attempt.request_id for attempt in emit.attempts] == ["r1", "r1"]
+    assert emit.attempts[-1].error is not None
+    assert emit.attempts[-1].error.code == "handed_over"
+    assert app.acked == [("llm.calls.sim.v1", 0, 1)]
