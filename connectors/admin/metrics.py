@@ -13,6 +13,7 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._live: dict[str, Any] = {name: self._make(row) for name, row in METRICS.items()}
+        self._bound: dict[tuple[str, ...], Any] = {}
 
     def count(self, name: str, value: float = 1, **labels: str) -> None:
         self._at(name, labels).inc(value)
@@ -28,8 +29,12 @@ class Metrics:
         return generate_latest(self._registry)
 
     def _at(self, name: str, labels: dict[str, str]) -> Any:
-        metric = self._live[name]
-        return metric.labels(**labels) if labels else metric
+        if not labels:
+            return self._live[name]
+        place = (name, *labels.values())
+        if place not in self._bound:  # binding checks and sorts the names each time
+            self._bound[place] = self._live[name].labels(**labels)
+        return self._bound[place]
 
     def _make(self, row: Metric) -> Any:
         common: dict[str, Any]
