@@ -62,7 +62,7 @@ topology: setup ## render docs/topology.md from the topology
 	@$(BIN)/python -m pipeline.topology --write docs/topology.md
 
 lock: setup ## refresh requirements.lock (versions and hashes, no addresses)
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --all-extras pyproject.toml infra/build.in -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra local --extra dev pyproject.toml infra/build.in -o requirements.lock
 
 clean: ## remove the environment and caches of this checkout
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis bench-results

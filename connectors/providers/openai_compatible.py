@@ -1,11 +1,11 @@
 """Servers that speak like OpenAI: vLLM, llama.cpp, Ollama, Mistral, Groq, DeepSeek, OpenRouter and many more.
 
-They differ from OpenAI by data alone. What they do differently in answers is read for everybody (openai_fold,
-openai_calls, openai_errors): OpenAI itself never does it, so nothing is lost.
+They differ from OpenAI by data alone. What they do differently in answers is read for everybody (openai_chat.fold,
+calls, errors): OpenAI itself never does it, so nothing is lost.
 """
 
-from connectors.providers.openai import ChatAdapter
-from connectors.providers.openai_request import Quirks
+from connectors.providers.openai_chat import ChatAdapter
+from connectors.providers.openai_chat.request import Quirks
 
 __all__ = ["OPENAI_COMPATIBLE"]
 

@@ -12,8 +12,8 @@ one stands).
 from typing import Any
 
 from connectors.providers.adapter import Estimate, ProviderCall
-from connectors.providers.openai_calls import MalformedReplyError, ToolCalls, expect
-from connectors.providers.openai_errors import malformed
+from connectors.providers.openai_chat.calls import MalformedReplyError, ToolCalls, expect
+from connectors.providers.openai_chat.errors import malformed
 from schemas.completion import Choice, Completion, FinishReason, Usage
 from schemas.errors import ErrorKind, ProviderError
 

@@ -1,17 +1,17 @@
 """OpenAI Chat Completions (platform.openai.com/docs/api-reference/chat), and the adapter of all that speak like it.
 
-Request, answer, stream and errors have a module each: openai_request, openai_fold, openai_stream, openai_errors.
+Request, answer, stream and errors have a module each: request, fold, stream, errors.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from connectors.providers import openai_errors, openai_request
+from connectors.providers.openai_chat import errors, request
 from connectors.providers.adapter import Estimate, ProviderCall, WireRequest, rough_usage
-from connectors.providers.openai_calls import MalformedReplyError, expect
-from connectors.providers.openai_fold import Answer
-from connectors.providers.openai_request import Quirks
-from connectors.providers.openai_stream import ChunkParser
+from connectors.providers.openai_chat.calls import MalformedReplyError, expect
+from connectors.providers.openai_chat.fold import Answer
+from connectors.providers.openai_chat.request import Quirks
+from connectors.providers.openai_chat.stream import ChunkParser
 from connectors.providers.wire_json import loads
 from schemas.completion import Completion
 from schemas.errors import ProviderError
@@ -27,7 +27,7 @@ class ChatAdapter:
     credential: tuple[str, str] = ("authorization", "Bearer ")
 
     def to_wire(self, call: ProviderCall) -> WireRequest | ProviderError:
-        return openai_request.to_wire(call, self.quirks)
+        return request.to_wire(call, self.quirks)
 
     def from_wire(
         self, body: bytes, call: ProviderCall, *, estimate: Estimate = rough_usage
@@ -35,8 +35,8 @@ class ChatAdapter:
         try:
             reply = loads(body)
         except ValueError:
-            return openai_errors.malformed("the answer is no JSON")
-        error = openai_errors.error_in(reply)
+            return errors.malformed("the answer is no JSON")
+        error = errors.error_in(reply)
         if error is not None:
             return error
         answer = Answer(call, estimate)
@@ -45,14 +45,14 @@ class ChatAdapter:
             for choice in expect(reply.get("choices") or [], list, "choices"):
                 answer.add(choice, part="message", whole=True)
         except MalformedReplyError as flaw:
-            return openai_errors.malformed(str(flaw))
+            return errors.malformed(str(flaw))
         return answer.completion()
 
     def stream(self, call: ProviderCall, *, estimate: Estimate = rough_usage) -> ChunkParser:
         return ChunkParser(call, estimate)
 
     def to_error(self, status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
-        return openai_errors.to_error(status, headers, body)
+        return errors.to_error(status, headers, body)
 
 
 # Reasoning models refuse `max_tokens`; all chat models take the newer name.

@@ -5,9 +5,9 @@ servers leave out any of these; what decides is the finish reason: without it th
 """
 
 from connectors.providers.adapter import Delta, Estimate, ProviderCall
-from connectors.providers.openai_calls import MalformedReplyError, expect
-from connectors.providers.openai_errors import error_in, malformed
-from connectors.providers.openai_fold import Answer
+from connectors.providers.openai_chat.calls import MalformedReplyError, expect
+from connectors.providers.openai_chat.errors import error_in, malformed
+from connectors.providers.openai_chat.fold import Answer
 from connectors.providers.sse import SSEvent
 from connectors.providers.wire_json import loads
 from schemas.completion import Completion, Usage
