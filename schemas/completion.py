@@ -2,12 +2,18 @@
 
 Its form is that of an OpenAI chat completion (platform.openai.com/docs/api-reference/chat/object), so `to_openai` only
 writes down what is there. The ids that callers see are ours; the vendor's stay in the record.
+
+Beyond OpenAI's form stand `reasoning_content`, `thinking_blocks` and a tool call's `extra_content`: what a vendor wants
+back in the next turn, for clients that echo the whole message (provider_contracts.md section 5, "Opaque state").
 """
 
+import sys
+from array import array
+from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["Choice", "Completion", "FinishReason", "ToolCall", "Usage"]
+__all__ = ["Answer", "Choice", "Completion", "EmbeddingFormat", "Embeddings", "FinishReason", "ToolCall", "Usage"]
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
@@ -48,10 +54,12 @@ class ToolCall:
     name: str
     arguments: str
     type: Literal["function", "custom"] = "function"
+    extra_content: dict[str, Any] | None = None
 
     def to_openai(self) -> dict[str, Any]:
         said = "arguments" if self.type == "function" else "input"
-        return {"id": self.id, "type": self.type, self.type: {"name": self.name, said: self.arguments}}
+        call = {"id": self.id, "type": self.type, self.type: {"name": self.name, said: self.arguments}}
+        return call if self.extra_content is None else {**call, "extra_content": self.extra_content}
 
 
 @dataclass(slots=True)
@@ -64,6 +72,7 @@ class Choice:
     reasoning_content: str | None = None
     tool_calls: list[ToolCall] = field(default_factory=list)
     annotations: list[Any] = field(default_factory=list)
+    thinking_blocks: list[dict[str, Any]] = field(default_factory=list)
     logprobs: dict[str, Any] | None = None
     finish_reason: FinishReason = "stop"
 
@@ -84,6 +93,8 @@ class Choice:
         }
         if self.reasoning_content is not None:
             message["reasoning_content"] = self.reasoning_content
+        if self.thinking_blocks:
+            message["thinking_blocks"] = self.thinking_blocks
         if self.annotations:
             message["annotations"] = self.annotations
         if self.tool_calls:
@@ -114,3 +125,43 @@ class Completion:
         if self.service_tier is not None:
             answer["service_tier"] = self.service_tier
         return answer
+
+
+EmbeddingFormat = Literal["float", "base64"]
+
+
+@dataclass(slots=True)
+class Embeddings:
+    """The vectors of an embeddings call, in the order of the input, each as little-endian float32."""
+
+    vectors: list[bytes]
+    usage: Usage
+    vendor_model: str = ""
+    format: EmbeddingFormat = "float"
+    """How the caller wants them."""
+
+    def to_openai(self, id: str, created: int, model: str) -> dict[str, Any]:
+        """As the JSON of an embeddings `list`, which has neither id nor time."""
+        write = _as_base64 if self.format == "base64" else _as_floats
+        return {
+            "object": "list",
+            "model": model,
+            "data": [{"object": "embedding", "index": at, "embedding": write(v)} for at, v in enumerate(self.vectors)],
+            "usage": {"prompt_tokens": self.usage.input_tokens, "total_tokens": self.usage.input_tokens},
+        }
+
+
+def _as_base64(vector: bytes) -> str:
+    return b64encode(vector).decode()
+
+
+def _as_floats(vector: bytes) -> list[float]:
+    floats = array("f")
+    floats.frombytes(vector)
+    if sys.byteorder == "big":
+        floats.byteswap()
+    return floats.tolist()
+
+
+Answer = Completion | Embeddings
+"""What a call brings; both have `usage`, and `to_openai` with the same arguments."""

@@ -1,7 +1,7 @@
 """The shape of a provider adapter: how one vendor's API is spelled, without I/O.
 
     to_wire(call)                   -> WireRequest                  without credentials
-    from_wire(body, call)           -> Completion | ProviderError
+    from_wire(body, call)           -> Completion | Embeddings | ProviderError
     stream(call)                    -> parser: feed(event) -> deltas, finish() -> Completion | ProviderError
     to_error(status, headers, body) -> ProviderError
 
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from connectors.providers.sse import SSEvent
 from connectors.providers.wire_json import dumps
-from schemas.completion import Choice, Completion, Usage
+from schemas.completion import Answer, Choice, Completion, Usage
 from schemas.errors import ProviderError
 
 __all__ = ["Adapter", "Delta", "Estimate", "ProviderCall", "StreamParser", "WireRequest", "rough_usage"]
@@ -31,7 +31,8 @@ class ProviderCall:
         upstream: the vendor's name of the model; `body["model"]` is the caller's and stays here.
         stream: whether we ask for a stream, whatever the caller asked for.
         max_tokens: what may be generated at most; None leaves the caller's number.
-        flags: the model's flags of the catalogue (provider_contracts.md section 3).
+        flags: the model's resolved flags (provider_contracts.md section 3, `schemas.catalog.Flags`).
+        operation: `chat`, or `embeddings` with the body of an OpenAI embeddings request.
     """
 
     body: Mapping[str, Any]
@@ -39,6 +40,7 @@ class ProviderCall:
     stream: bool = False
     max_tokens: int | None = None
     flags: Mapping[str, Any] = field(default_factory=dict)
+    operation: str = "chat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +109,7 @@ class Adapter(Protocol):
     def to_wire(self, call: ProviderCall) -> WireRequest | ProviderError:
         """An error where the vendor cannot take a part of the request: nothing is dropped silently."""
 
-    def from_wire(
-        self, body: bytes, call: ProviderCall, *, estimate: Estimate = rough_usage
-    ) -> Completion | ProviderError:
+    def from_wire(self, body: bytes, call: ProviderCall, *, estimate: Estimate = rough_usage) -> Answer | ProviderError:
         """The body of a 2xx answer, which may still be an error."""
 
     def stream(self, call: ProviderCall, *, estimate: Estimate = rough_usage) -> StreamParser: ...

@@ -33,7 +33,7 @@ from connectors.providers.limits import Limits, Timeouts
 from connectors.providers.retry_after import retry_after_s
 from connectors.providers.scrub import scrubbed
 from connectors.providers.sse import EventTooLargeError, SSEParser
-from schemas.completion import Completion, Usage
+from schemas.completion import Answer, Usage
 from schemas.errors import ErrorKind, ProviderError
 
 __all__ = ["CallResult", "Driver", "OnDelta", "ProviderEndpoint", "Timeouts"]
@@ -76,7 +76,7 @@ class CallResult:
         dropped: parameters of the request that were left out.
     """
 
-    completion: Completion | None
+    completion: Answer | None
     error: ProviderError | None
     first_event_ms: int | None
     duration_ms: int
@@ -147,7 +147,7 @@ class Driver:
     async def aclose(self) -> None:
         await self._transport.aclose()
 
-    async def _outcome(self, wire: WireRequest, run: _Run) -> Completion | ProviderError:
+    async def _outcome(self, wire: WireRequest, run: _Run) -> Answer | ProviderError:
         """However a stream ended: if the vendor had finished by then, it is an answer."""
         if run.limits.are_over:
             run.bytes_sent = False
@@ -165,9 +165,9 @@ class Driver:
             failure = failure_of(raised)
             failed, run.bytes_sent = failure.error, failure.bytes_sent
         told = run.parser.finish() if run.parser is not None else failed
-        return told if isinstance(told, Completion) else failed
+        return told if not isinstance(told, ProviderError) else failed
 
-    async def _exchange(self, wire: WireRequest, run: _Run) -> Completion | ProviderError:
+    async def _exchange(self, wire: WireRequest, run: _Run) -> Answer | ProviderError:
         if run.call.stream:
             run.limits.hold("first_event", self._provider.timeouts.first_event_s)
         response = await self._transport.handle_async_request(self._request(wire))
@@ -199,7 +199,7 @@ class Driver:
             self._urls[path] = httpx.URL(self._base_url + path)
         return self._urls[path]
 
-    async def _read_whole(self, response: httpx.Response, run: _Run) -> Completion | ProviderError:
+    async def _read_whole(self, response: httpx.Response, run: _Run) -> Answer | ProviderError:
         parts: list[bytes] = []
         size = 0
         async for chunk in _chunks(response):
@@ -211,14 +211,14 @@ class Driver:
         told = self._told(response, b"".join(parts), run.call)
         return self._with_wait(told, response) if isinstance(told, ProviderError) else told
 
-    def _told(self, response: httpx.Response, body: bytes, call: ProviderCall) -> Completion | ProviderError:
+    def _told(self, response: httpx.Response, body: bytes, call: ProviderCall) -> Answer | ProviderError:
         if response.is_success:
             return self._adapter.from_wire(body, call, estimate=self._estimate)
         if self._key is not None:  # before anything is cut short, so that no half of it is left
             body = body.replace(self._key.encode(), b"[secret]")
         return self._adapter.to_error(response.status_code, response.headers, body)
 
-    async def _read_stream(self, response: httpx.Response, run: _Run) -> Completion | ProviderError:
+    async def _read_stream(self, response: httpx.Response, run: _Run) -> Answer | ProviderError:
         parser = run.parser = self._adapter.stream(run.call, estimate=self._estimate)
         events, size, gap_s = SSEParser(), 0, self._provider.timeouts.gap_s
         async for chunk in _chunks(response):
@@ -237,9 +237,7 @@ class Driver:
         wait = retry_after_s(response.headers, now=time.time(), hint=error.retry_after_s, use_resets=limited)
         return replace(error, retry_after_s=wait)
 
-    def _result(
-        self, run: _Run, outcome: Completion | ProviderError, model: str, dropped: tuple[str, ...]
-    ) -> CallResult:
+    def _result(self, run: _Run, outcome: Answer | ProviderError, model: str, dropped: tuple[str, ...]) -> CallResult:
         error = self._named(outcome, model) if isinstance(outcome, ProviderError) else None
         completion = None if isinstance(outcome, ProviderError) else outcome
         if completion is not None:

@@ -13,9 +13,19 @@ OPENAI_COMPATIBLE = ChatAdapter(
     Quirks(
         max_tokens_name="max_tokens",  # older servers know no other
         knows_developer=False,
-        takes_effort=False,
         # OpenAI's own account features (provider_contracts.md section 4); strict servers refuse what they do not know.
-        drops=frozenset({"user", "safety_identifier", "metadata", "store", "prompt_cache_key", "service_tier"}),
+        lacks=frozenset(
+            {
+                "user",
+                "safety_identifier",
+                "metadata",
+                "store",
+                "prompt_cache_key",
+                "service_tier",
+                "modalities",
+                "web_search_options",
+            }
+        ),
         input_flags={"file": "pdf", "input_audio": "audio"},
     )
 )

@@ -28,7 +28,7 @@ from pipeline.stage import Assigned, Batch, StageApp
 from pipeline.tools import Tools
 from schemas import headers as h
 from schemas.codec import Undecodable, decode, decode_request
-from schemas.completion import Completion, Usage
+from schemas.completion import Answer, Completion, Usage
 from schemas.errors import ErrorKind
 from schemas.events import Attempt, AttemptError, Call, Ref, Request, Response, Timings
 
@@ -209,6 +209,7 @@ class CallStage:
             stream=call.stream,
             max_tokens=call.max_tokens,
             flags=orjson.loads(call.flags),
+            operation=call.operation,
         )
 
     async def _complete(
@@ -250,10 +251,10 @@ class CallStage:
             raise ValueError(f"no request at {ref}")
         return request.body
 
-    async def _answered(self, flight: InFlight, result: CallResult, completion: Completion) -> Attempt:
+    async def _answered(self, flight: InFlight, result: CallResult, completion: Answer) -> Attempt:
         call, usage = flight.call, completion.usage
         now = self._tools.now_ms()
-        finish = completion.choices[0].finish_reason if completion.choices else None
+        finish = completion.choices[0].finish_reason if isinstance(completion, Completion) else None
         body = completion.to_openai(f"chatcmpl-{call.request_id}", now // 1000, call.model)
         response = Response(
             request_id=call.request_id,

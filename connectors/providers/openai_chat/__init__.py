@@ -6,8 +6,8 @@ Request, answer, stream and errors have a module each: request, fold, stream, er
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from connectors.providers.openai_chat import errors, request
 from connectors.providers.adapter import Estimate, ProviderCall, WireRequest, rough_usage
+from connectors.providers.openai_chat import errors, request
 from connectors.providers.openai_chat.calls import MalformedReplyError, expect
 from connectors.providers.openai_chat.fold import Answer
 from connectors.providers.openai_chat.request import Quirks

@@ -4,18 +4,23 @@ The caller's request has this form already; what is done here (provider_contract
 
 1. null is absent, in every field of the body and inside messages (tashfeenahmed/freellmapi#232); schemas are left
    alone.
-2. Without tools neither `tool_choice` nor `parallel_tool_calls` goes out: servers refuse that (apache/apisix#13583).
-3. The limit of tokens goes under the one name that the model takes; sampling and effort follow the model's flags.
-4. `developer` becomes `system` where the server does not know it; parameters that the server refuses are dropped, and
-   named.
-5. `stream_options.include_usage` is always asked for.
+2. Parameters follow the model's flags (`knobs`); without tools no `tool_choice` goes out: servers refuse that
+   (apache/apisix#13583).
+3. The limit of tokens goes under the one name that the model takes.
+4. What other vendors want back (`thinking_blocks`, `extra_content`, `cache_control`, our seals) stays here.
+5. `developer` becomes `system` where the server does not know it; a result that is said twice is sent once
+   (QwenLM/qwen-code#8163); without native JSON Schema the schema stands in the prompt.
+6. `stream_options.include_usage` is always asked for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from connectors.providers.adapter import ProviderCall, WireRequest
+from connectors.providers.knobs import Knobs, fit
+from connectors.providers.notes import json_schema
+from connectors.providers.seals import plain_id
 from schemas.errors import ErrorKind, ProviderError
 
 __all__ = ["Quirks", "to_wire"]
@@ -28,23 +33,20 @@ class Quirks:
     Attributes:
         max_tokens_name: the limit's name unless flagged.
         knows_developer: takes messages of role `developer`.
-        takes_effort: takes `reasoning_effort` although no `efforts` are flagged.
-        drops: parameters that go out to nobody of this family.
+        lacks: parameters that nobody of this family takes.
         input_flags: content part -> the entry of the flag `inputs` without which the part is refused.
     """
 
     max_tokens_name: str
     knows_developer: bool = True
-    takes_effort: bool = True
-    drops: frozenset[str] = frozenset()
+    lacks: frozenset[str] = frozenset()
     input_flags: Mapping[str, str] | None = None
 
 
-_TOOL_KNOBS = ("tool_choice", "parallel_tool_calls")
-_SAMPLING = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs")
-_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 # Under these keys lies JSON Schema, in which null is a value.
 _VERBATIM = frozenset({"parameters", "schema"})
+_FOREIGN = frozenset({"thinking_blocks", "extra_content", "cache_control", "is_error", "reasoning_content"})
+_STRUCTURE = ("tools", "tool_choice", "response_format")
 
 
 def to_wire(call: ProviderCall, quirks: Quirks) -> WireRequest | ProviderError:
@@ -53,15 +55,18 @@ def to_wire(call: ProviderCall, quirks: Quirks) -> WireRequest | ProviderError:
         return ProviderError(
             ErrorKind.INVALID_REQUEST, code="unsupported_content", message=f"this model takes no {refused} parts"
         )
-    body = {key: _without_nulls(key, value) for key, value in call.body.items() if value is not None}
-    dropped = _drop(body, call, quirks)
-    body["model"] = call.upstream
-    body["messages"] = [_message(message, quirks) for message in body.get("messages", ())]
+    knobs = fit(call, spells=None, lacks=quirks.lacks)
+    if isinstance(knobs, ProviderError):
+        return knobs
+    body = {"model": call.upstream, "messages": list(_messages(call.body.get("messages") or (), quirks))}
+    body |= {key: _cleaned(key, value) for key, value in knobs.values.items()}
+    body |= _structure(call, knobs)
+    _ask_for_schema(body, call)
     _limit_tokens(body, call, quirks)
     _ask_for_stream(body, call)
     accept = "text/event-stream" if call.stream else "application/json"
     headers = {"content-type": "application/json", "accept": accept}
-    return WireRequest("POST", "/chat/completions", headers, body, tuple(dropped))
+    return WireRequest("POST", "/chat/completions", headers, body, tuple(knobs.dropped))
 
 
 def _refused_part(call: ProviderCall, quirks: Quirks) -> str | None:
@@ -75,49 +80,39 @@ def _refused_part(call: ProviderCall, quirks: Quirks) -> str | None:
     return None
 
 
-def _without_nulls(key: str, value: Any) -> Any:
+def _cleaned(key: str, value: Any) -> Any:
+    """Without nulls and what is meant for other vendors."""
     if key in _VERBATIM:
         return value
     if isinstance(value, dict):
-        return {name: _without_nulls(name, inner) for name, inner in value.items() if inner is not None}
+        kept = ((name, inner) for name, inner in value.items() if inner is not None and name not in _FOREIGN)
+        return {name: _cleaned(name, inner) for name, inner in kept}
     if isinstance(value, list):
-        return [_without_nulls("", item) for item in value]
+        return [_cleaned("", item) for item in value]
     return value
 
 
-def _drop(body: dict[str, Any], call: ProviderCall, quirks: Quirks) -> list[str]:
-    """Takes out what may not go out and returns the names of what was there."""
-    unwanted = set(quirks.drops)
-    if not body.get("tools"):
-        body.pop("tools", None)
-        unwanted.update(_TOOL_KNOBS)
-    if not _fit_effort(body, call, quirks):
-        unwanted.add("reasoning_effort")
-    if not _may_sample(body, call):
-        unwanted.update(_SAMPLING)
-    dropped = sorted(unwanted & body.keys())
-    for name in dropped:
-        del body[name]
-    return dropped
+def _structure(call: ProviderCall, knobs: Knobs) -> dict[str, Any]:
+    said = {key: _cleaned(key, call.body[key]) for key in _STRUCTURE if call.body.get(key) is not None}
+    if not said.get("tools"):
+        said.pop("tools", None)
+        if said.pop("tool_choice", None) is not None:
+            knobs.dropped.append("tool_choice")
+    return said
 
 
-def _fit_effort(body: dict[str, Any], call: ProviderCall, quirks: Quirks) -> bool:
-    """Moves the effort to the nearest one the model takes, upwards if two are as near; false if it takes none."""
-    efforts, asked = call.flags.get("efforts"), body.get("reasoning_effort")
-    if efforts is None or asked not in _EFFORTS:
-        return bool(efforts) or (efforts is None and quirks.takes_effort)
-    known = [effort for effort in efforts if effort in _EFFORTS]
-    if known:
-        at = _EFFORTS.index(asked)
-        body["reasoning_effort"] = min(known, key=lambda e: (abs(_EFFORTS.index(e) - at), -_EFFORTS.index(e)))
-    return bool(known)
-
-
-def _may_sample(body: dict[str, Any], call: ProviderCall) -> bool:
-    sampling = call.flags.get("sampling", "yes")
-    if sampling == "if_effort_none":
-        return body.get("reasoning_effort") == "none"
-    return sampling not in {"no", False}  # YAML 1.1 reads a bare `no` as false
+def _messages(messages: Sequence[dict[str, Any]], quirks: Quirks) -> Iterator[dict[str, Any]]:
+    results: dict[str, Any] = {}
+    for message in messages:
+        if message.get("role") != "tool":
+            results.clear()
+            yield _message(_cleaned("", message), quirks)
+            continue
+        id = plain_id(message["tool_call_id"])
+        if id in results and results[id] == message.get("content"):
+            continue
+        results[id] = message.get("content")
+        yield {**_cleaned("", message), "tool_call_id": id}
 
 
 def _message(message: dict[str, Any], quirks: Quirks) -> dict[str, Any]:
@@ -131,22 +126,37 @@ def _message(message: dict[str, Any], quirks: Quirks) -> dict[str, Any]:
 
 
 def _tool_call(call: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(call.get("id"), str):
+        call["id"] = plain_id(call["id"])
     function = call.get("function")
     if not isinstance(function, dict) or function.get("arguments"):
         return call
     return {**call, "function": {**function, "arguments": "{}"}}
 
 
+def _ask_for_schema(body: dict[str, Any], call: ProviderCall) -> None:
+    """JSON mode and the schema in the prompt, where a model has no more than that."""
+    wanted = body.get("response_format") or {}
+    if wanted.get("type") != "json_schema" or call.flags.get("json_schema") is not False:
+        return
+    body["response_format"] = {"type": "json_object"}
+    note, messages = json_schema(wanted["json_schema"].get("schema")), body["messages"]
+    first = messages[0]
+    if first.get("role") == "system" and isinstance(first.get("content"), str):
+        messages[0] = {**first, "content": f"{first['content']}\n\n{note}"}  # many templates take one system message
+    else:
+        messages.insert(0, {"role": "system", "content": note})
+
+
 def _limit_tokens(body: dict[str, Any], call: ProviderCall, quirks: Quirks) -> None:
-    asked = [body.pop(name, None) for name in ("max_completion_tokens", "max_tokens")]
+    asked = (call.body.get(name) for name in ("max_completion_tokens", "max_tokens"))
     limit = call.max_tokens if call.max_tokens is not None else next((n for n in asked if n is not None), None)
     if limit is not None:
         body[call.flags.get("max_tokens_name") or quirks.max_tokens_name] = limit
 
 
 def _ask_for_stream(body: dict[str, Any], call: ProviderCall) -> None:
-    options = body.pop("stream_options", {})
-    body.pop("stream", None)
     if call.stream:
+        options = _cleaned("stream_options", call.body.get("stream_options") or {})
         body["stream"] = True
         body["stream_options"] = {**options, "include_usage": True}
