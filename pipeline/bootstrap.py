@@ -37,7 +37,7 @@ from pipeline.slots import Slot, SlotBusy
 from pipeline.stage import StageApp
 from pipeline.tools import Tools, epoch_ms
 from schemas import topics as t
-from schemas.chat import check_chat
+from schemas.bodies import check_body
 from schemas.events import Ref
 
 log = logging.getLogger(__name__)
@@ -220,7 +220,7 @@ class Host:
             waiting=waiting,
             scan=self._scan,
             fetch=self._fetch,
-            check_body=check_chat,
+            check_body=check_body,
             now_ms=epoch_ms,
             random_bytes=secrets.token_bytes,
             ready=tail.caught_up.is_set,

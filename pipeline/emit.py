@@ -15,6 +15,7 @@ from connectors.kafka.producers import Delivered
 from pipeline.tools import Tools
 from schemas import headers as h
 from schemas import topics as t
+from schemas.avro_schema import schema_name
 from schemas.codec import encode
 from schemas.events import Attempt, Call, Cost, Decision, Delta, Enriched, Idempotency, Parked, Ref, Response
 
@@ -50,7 +51,7 @@ class Emit:
             self._tools.topic(t.IDEMPOTENCY.name),
             encode(event),
             key=f"{event.tenant}/{event.request_id}".encode(),
-            headers=h.build(request_id=event.request_id, tenant=event.tenant, schema="idempotency.v1"),
+            headers=h.build(request_id=event.request_id, tenant=event.tenant, schema=schema_name("idempotency")),
             partition=partition_of(key.encode(), self._tools.partitions),
             soon=True,
         )
@@ -65,7 +66,7 @@ class Emit:
                 tenant=event.tenant,
                 attempt=event.attempt,
                 deadline_ms=event.deadline_at,
-                schema="call.v1",
+                schema=schema_name("call"),
             ),
         )
 
@@ -77,7 +78,7 @@ class Emit:
             encode(event),
             key=key.encode(),
             headers=h.build(
-                request_id=event.request_id, tenant=event.tenant, attempt=event.attempt, schema="attempt.v1"
+                request_id=event.request_id, tenant=event.tenant, attempt=event.attempt, schema=schema_name("attempt")
             ),
         )
 
@@ -88,7 +89,9 @@ class Emit:
             self._tools.topic(t.RESPONSES.name),
             encode(event),
             key=key.encode(),
-            headers=h.build(request_id=event.request_id, tenant=event.tenant, role=event.role, schema="response.v1"),
+            headers=h.build(
+                request_id=event.request_id, tenant=event.tenant, role=event.role, schema=schema_name("response")
+            ),
         )
 
     async def delta(self, event: Delta) -> None:
@@ -101,7 +104,7 @@ class Emit:
                 tenant=event.tenant,
                 attempt=event.attempt,
                 kind=event.kind,
-                schema="delta.v1",
+                schema=schema_name("delta"),
             ),
         )
 
@@ -132,7 +135,7 @@ class Emit:
                 request_id=event.request.request_id,
                 tenant=event.request.tenant,
                 not_before_ms=not_before_ms,
-                schema="parked.v1",
+                schema=schema_name("parked"),
             ),
         )
 
@@ -174,7 +177,7 @@ class Emit:
             self._tools.topic(topic.name),
             encode(event),
             key=key.encode(),
-            headers=h.build(request_id=request_id, tenant=tenant, schema=f"{topic.event}.v1", **more),
+            headers=h.build(request_id=request_id, tenant=tenant, schema=schema_name(topic.event), **more),
             soon=True,
         )
 

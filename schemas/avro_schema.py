@@ -6,6 +6,7 @@ version of each is written. Format: https://avro.apache.org/docs/1.12.0/specific
 """
 
 import dataclasses
+import functools
 import json
 import re
 import sys
@@ -15,7 +16,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from schemas.events import EVENTS
 
-__all__ = ["avro_schema", "released"]
+__all__ = ["avro_schema", "released", "schema_name"]
 
 AVRO_DIR = Path(__file__).parent / "avro"
 NAMESPACE = "millrace"
@@ -34,6 +35,12 @@ def released(event: str) -> dict[int, dict[str, Any]]:
     matches = (_FILE_NAME.fullmatch(path.name) for path in AVRO_DIR.iterdir())
     versions = sorted(int(match["version"]) for match in matches if match and match["event"] == event)
     return {version: json.loads(_path(event, version).read_text(encoding="utf-8")) for version in versions}
+
+
+@functools.cache
+def schema_name(event: str) -> str:
+    """The version that is written today, as the header `schema` says it: `response.v2`."""
+    return f"{event}.v{max(released(event))}"
 
 
 def _path(event: str, version: int) -> Path:

@@ -23,7 +23,8 @@ class Usage:
     """Tokens of one call.
 
     `input_tokens` holds the cached ones (read and written) and `output_tokens` the reasoning ones: prices subtract,
-    nobody adds. `estimated` means that the vendor said nothing and we counted ourselves.
+    nobody adds. `estimated` means that the vendor said nothing and we counted ourselves. `cache_write_1h_tokens` are
+    those of `cache_write_tokens` that are kept for an hour; `service_tier` is the tier that answered, which sets the price.
     """
 
     input_tokens: int = 0
@@ -32,6 +33,8 @@ class Usage:
     cache_write_tokens: int = 0
     reasoning_tokens: int = 0
     estimated: bool = False
+    cache_write_1h_tokens: int = 0
+    service_tier: str | None = None
 
     def to_openai(self) -> dict[str, Any]:
         return {
@@ -104,13 +107,12 @@ class Choice:
 
 @dataclass(slots=True)
 class Completion:
-    """A whole answer; `service_tier` is the tier that answered, which may differ from the one that was asked for."""
+    """A whole answer; the tier that answered stands in its usage and may differ from the one that was asked for."""
 
     choices: list[Choice]
     usage: Usage
     vendor_id: str = ""
     vendor_model: str = ""
-    service_tier: str | None = None
 
     def to_openai(self, id: str, created: int, model: str) -> dict[str, Any]:
         """As the JSON of a `chat.completion`; `created` in epoch seconds, `model` is the name that callers know."""
@@ -122,8 +124,8 @@ class Completion:
             "choices": [choice.to_openai() for choice in self.choices],
             "usage": self.usage.to_openai(),
         }
-        if self.service_tier is not None:
-            answer["service_tier"] = self.service_tier
+        if self.usage.service_tier is not None:
+            answer["service_tier"] = self.usage.service_tier
         return answer
 
 

@@ -10,12 +10,15 @@ from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from connectors.gateway import jobs, openai_routes
+from connectors.gateway import jobs, models
 from connectors.gateway.auth import Caller
-from connectors.gateway.context import Endpoint, Gateway, GatewayConfig, Handler
+from connectors.gateway.chat import CHAT
+from connectors.gateway.context import Endpoint, ErrorShape, Gateway, GatewayConfig, Handler
+from connectors.gateway.embeddings import EMBEDDINGS
 from connectors.gateway.outbox import Outbox
 from connectors.gateway.ports import CheckBody, Fetch, Log, Lookup, Metrics, Scan
-from connectors.gateway.problems import Problem, error_response
+from connectors.gateway.problems import Problem, error_body, error_response
+from connectors.gateway.serving import serve
 from connectors.gateway.waiting import Waiting
 from schemas.catalog import Catalog
 from schemas.errors import ErrorCode
@@ -27,21 +30,21 @@ async def _not_yet(gateway: Gateway, http: Request, caller: Caller) -> ASGIApp |
     return Problem(ErrorCode.NOT_IMPLEMENTED_YET, "this path is not served yet")
 
 
-ROUTES: tuple[tuple[str, str, Handler], ...] = (
-    ("POST", "/v1/chat/completions", openai_routes.chat_completions),
-    ("GET", "/v1/models", openai_routes.models),
-    ("GET", "/v1/models/{id:path}", openai_routes.model),
-    ("POST", "/v1/requests", jobs.create),
-    ("GET", "/v1/requests/{id}", jobs.show),
-    ("DELETE", "/v1/requests/{id}", jobs.delete),
-    ("GET", "/v1/requests/{id}/events", jobs.events),
-    ("POST", "/v1/messages", _not_yet),
-    ("POST", "/v1/messages/count_tokens", _not_yet),
-    ("POST", "/v1/responses", _not_yet),
-    ("POST", "/v1/embeddings", _not_yet),
-    ("POST", "/v1/feedback", _not_yet),
-    ("GET", "/v1/usage", _not_yet),
-    ("GET", "/v1/key", _not_yet),
+ROUTES: tuple[tuple[str, str, Handler, ErrorShape], ...] = (
+    ("POST", "/v1/chat/completions", serve(CHAT), CHAT.error),
+    ("POST", "/v1/messages", _not_yet, error_body),
+    ("POST", "/v1/messages/count_tokens", _not_yet, error_body),
+    ("POST", "/v1/responses", _not_yet, error_body),
+    ("POST", "/v1/embeddings", serve(EMBEDDINGS), EMBEDDINGS.error),
+    ("GET", "/v1/models", models.models, error_body),
+    ("GET", "/v1/models/{id:path}", models.model, error_body),
+    ("POST", "/v1/requests", jobs.create, error_body),
+    ("GET", "/v1/requests/{id}", jobs.show, error_body),
+    ("DELETE", "/v1/requests/{id}", jobs.delete, error_body),
+    ("GET", "/v1/requests/{id}/events", jobs.events, error_body),
+    ("POST", "/v1/feedback", _not_yet, error_body),
+    ("GET", "/v1/usage", _not_yet, error_body),
+    ("GET", "/v1/key", _not_yet, error_body),
 )
 
 
@@ -76,8 +79,8 @@ def create_app(
         redirect_slashes=False,
     )  # fmt: skip
     app.state.gateway = gateway
-    for method, path, handler in ROUTES:
-        app.router.routes.append(Route(path, Endpoint(gateway, path, handler), methods=[method]))
+    for method, path, handler, shape in ROUTES:
+        app.router.routes.append(Route(path, Endpoint(gateway, path, handler, shape), methods=[method]))
     _add_health(app, gateway, lambda: outbox.is_ready and ready())
     app.add_exception_handler(HTTPException, _refuse)
     app.openapi = _described  # type: ignore[method-assign]  # routes are bare ASGI; FastAPI documents it this way
@@ -101,7 +104,7 @@ def _add_health(app: FastAPI, gateway: Gateway, is_ready: Callable[[], bool]) ->
 
 
 _METHODS: dict[str, list[str]] = {}
-for _method, _path, _handler in ROUTES:
+for _method, _path, *_ in ROUTES:
     _METHODS.setdefault(_path, []).append(_method)
 
 

@@ -19,6 +19,7 @@ from connectors.gateway.ports import Delivered
 from connectors.gateway.problems import Problem
 from connectors.gateway.waiting import Note, Waiter
 from schemas import headers, ids
+from schemas.avro_schema import schema_name
 from schemas.codec import decode, encode
 from schemas.errors import ErrorCode
 from schemas.events import Cancel, Request, Response
@@ -104,7 +105,7 @@ def _headers(gateway: Gateway, asked: Asked) -> headers.Headers:
         request_id=asked.request_id,
         tenant=asked.request.tenant,
         deadline_ms=asked.deadline_ms,
-        schema="request.v1",
+        schema=schema_name("request"),
         content_type="application/avro",
         traceparent=trace,
         role="primary",
@@ -115,7 +116,9 @@ def _headers(gateway: Gateway, asked: Asked) -> headers.Headers:
 def cancel_record(gateway: Gateway, tenant: str, request_id: str, reason: str) -> tuple[bytes, headers.Headers]:
     """Value and headers of a record on `cancels.v1`."""
     cancel = Cancel(request_id, tenant, reason, gateway.now_ms())
-    said = headers.build(request_id=request_id, tenant=tenant, schema="cancel.v1", content_type="application/avro")
+    said = headers.build(
+        request_id=request_id, tenant=tenant, schema=schema_name("cancel"), content_type="application/avro"
+    )
     return encode(cancel), said
 
 

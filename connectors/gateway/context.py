@@ -17,7 +17,7 @@ from schemas import ids
 from schemas.catalog import Catalog
 from schemas.errors import ErrorCode
 
-__all__ = ["Endpoint", "Gateway", "GatewayConfig", "Handler"]
+__all__ = ["Endpoint", "ErrorShape", "Gateway", "GatewayConfig", "Handler"]
 
 _log = logging.getLogger(__name__)
 _CROWDED = Problem(ErrorCode.OVERLOADED, "too many requests at a time", should_retry=True, retry_after_s=1)
@@ -59,16 +59,18 @@ class Gateway:
         return ids.time_ordered_id(self.now_ms(), self.random_bytes(10))
 
 
+ErrorShape = Callable[[Problem], bytes]
 Handler = Callable[[Gateway, Request, Caller], Awaitable[ASGIApp | Problem]]
 
 
 class Endpoint:
     """A route with its key check, its limit and its count. Bare ASGI: no model, no middleware, no thread."""
 
-    def __init__(self, gateway: Gateway, template: str, handler: Handler) -> None:
+    def __init__(self, gateway: Gateway, template: str, handler: Handler, shape: ErrorShape) -> None:
         self._gateway = gateway
         self._template = template
         self._handler = handler
+        self._shape = shape
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         gateway, started, status = self._gateway, time.perf_counter(), 500
@@ -100,12 +102,15 @@ class Endpoint:
         gateway = self._gateway
         caller = authenticate(request.headers, gateway.keys())
         if isinstance(caller, Problem):
-            return error_response(caller)
+            return self._refused(caller)
         if gateway.in_flight > gateway.config.most_requests:
-            return error_response(_CROWDED)
+            return self._refused(_CROWDED)
         try:
             answer = await self._handler(gateway, request, caller)
         except Exception as error:
             _log.exception("gateway route failed", extra={"route": self._template, "error": type(error).__name__})
-            return error_response(_BROKEN)
-        return error_response(answer) if isinstance(answer, Problem) else answer
+            return self._refused(_BROKEN)
+        return self._refused(answer) if isinstance(answer, Problem) else answer
+
+    def _refused(self, problem: Problem) -> ASGIApp:
+        return error_response(problem, body=self._shape)

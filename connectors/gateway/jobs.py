@@ -10,11 +10,11 @@ from starlette.types import ASGIApp
 
 from connectors.gateway.asking import Asked, ask, cancel_record, fetch_response, request_key, send_request
 from connectors.gateway.auth import Caller
+from connectors.gateway.chat import KEEP_ALIVE
 from connectors.gateway.context import Gateway
-from connectors.gateway.openai_routes import EventStream, read_object
 from connectors.gateway.options import Options, read_options
 from connectors.gateway.problems import Problem, error_body, error_response, from_invalid
-from connectors.gateway.streaming import KEEP_ALIVE
+from connectors.gateway.serving import EventStream, read_object
 from connectors.gateway.waiting import Note, Standing, Waiter
 from connectors.gateway.wire import request_document
 from schemas import headers
@@ -63,9 +63,7 @@ def _asked(gateway: Gateway, caller: Caller, options: Options, envelope: dict[st
     request = parse_request({**envelope, "tenant": caller.tenant})
     if not isinstance(request, Request):
         return from_invalid(request)
-    if request.operation != "chat":
-        return Problem(ErrorCode.NOT_IMPLEMENTED_YET, f"operation `{request.operation}` is not served yet", "operation")
-    invalid = gateway.check_body(body or {})
+    invalid = gateway.check_body(request.operation, body or {})
     return from_invalid(invalid) if invalid is not None else ask(gateway, caller, request, options)
 
 

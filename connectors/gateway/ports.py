@@ -84,6 +84,7 @@ class Scan(Protocol):
         ...
 
 
-CheckBody = Callable[[dict[str, object]], InvalidRequest | None]
+CheckBody = Callable[[str, dict[str, object]], InvalidRequest | None]
+"""Operation and body -> its first fault."""
 Metrics = Callable[[str, int, float], None]
 """Called per answered request: route template, status, seconds."""

@@ -1,6 +1,7 @@
-"""Refusals and failures as callers read them: OpenAI's error shape, status and retry headers. Pure."""
+"""Refusals and failures as callers read them: status, retry headers, and the body in the shape of the surface. Pure."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import orjson
@@ -43,6 +44,7 @@ _CODES = frozenset(ErrorCode)
 
 
 def error_body(problem: Problem) -> bytes:
+    """OpenAI's shape."""
     error = {
         "message": problem.message,
         "type": _type_of(problem),
@@ -52,8 +54,14 @@ def error_body(problem: Problem) -> bytes:
     return orjson.dumps({"error": error})
 
 
-def error_response(problem: Problem, request_id: str | None = None, also: dict[str, str] | None = None) -> HttpResponse:
-    """The problem over HTTP; `also`: headers known besides."""
+def error_response(
+    problem: Problem,
+    request_id: str | None = None,
+    also: dict[str, str] | None = None,
+    *,
+    body: Callable[[Problem], bytes] = error_body,
+) -> HttpResponse:
+    """The problem over HTTP; `also`: headers known besides, `body`: how the surface says it."""
     headers = {**(also or {}), "x-should-retry": "true" if problem.retries else "false"}
     if request_id is not None:
         headers["x-request-id"] = request_id
@@ -63,7 +71,7 @@ def error_response(problem: Problem, request_id: str | None = None, also: dict[s
         headers["allow"] = problem.allow
     if problem.http_status == 401:
         headers["www-authenticate"] = "Bearer"
-    return HttpResponse(error_body(problem), problem.http_status, headers, "application/json")
+    return HttpResponse(body(problem), problem.http_status, headers, "application/json")
 
 
 def from_invalid(invalid: InvalidRequest) -> Problem:

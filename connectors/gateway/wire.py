@@ -1,18 +1,17 @@
-"""An outcome as an OpenAI client reads it: the chat completion as it stands in the record, and headers. Pure.
+"""What all surfaces say of an outcome: headers, problems, usage with our cost beside it. Pure.
 
-Source: platform.openai.com/docs/api-reference/chat/object; headers: CONTRACT.md section 5.
+Headers: CONTRACT.md section 5.
 """
 
 from typing import Any
 
 import orjson
-from starlette.responses import Response as HttpResponse
 
-from connectors.gateway.problems import Problem, error_response, from_outcome
+from connectors.gateway.problems import Problem, from_outcome
 from schemas.errors import ErrorCode
-from schemas.events import Response
+from schemas.events import Delta, Response
 
-__all__ = ["completion_response", "outcome_headers", "outcome_problem", "request_document", "usage_of", "usd"]
+__all__ = ["known_headers", "one_line", "outcome_headers", "outcome_problem", "request_document", "usage_of", "usd"]
 
 _NANO = 1_000_000_000
 
@@ -24,17 +23,28 @@ def usd(nano_usd: int) -> str:
 
 
 def outcome_headers(response: Response) -> dict[str, str]:
-    headers = {
-        "x-request-id": response.request_id,
+    """All that is known at the end."""
+    return {
+        **_named(response.request_id, response.model, response.provider, response.dropped),
         "x-cost-usd": usd(response.cost_nano_usd),
         "x-attempts": str(response.attempts),
         "x-cache": response.cached,
     }
-    if response.model is not None:
-        headers["x-model"] = response.model
-    if response.provider is not None:
-        headers["x-provider"] = response.provider
-    return headers
+
+
+def known_headers(first: Delta) -> dict[str, str]:
+    """What is known at the first piece of a stream."""
+    return _named(first.request_id, first.model, first.provider, first.dropped)
+
+
+def _named(request_id: str, model: str | None, provider: str | None, dropped: list[str]) -> dict[str, str]:
+    said = {
+        "x-request-id": request_id,
+        "x-model": model,
+        "x-provider": provider,
+        "x-dropped-params": ", ".join(dropped) or None,
+    }
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def outcome_problem(response: Response) -> Problem | None:
@@ -44,15 +54,6 @@ def outcome_problem(response: Response) -> Problem | None:
     if response.body is None:
         return Problem(ErrorCode.INTERNAL, "the outcome holds no answer")
     return None
-
-
-def completion_response(response: Response) -> HttpResponse:
-    """A whole answer, or its error, over HTTP."""
-    headers = outcome_headers(response)
-    problem = outcome_problem(response)
-    if problem is not None:
-        return error_response(problem, also=headers)
-    return HttpResponse(response.body, 200, {**headers, "x-should-retry": "false"}, "application/json")
 
 
 def usage_of(response: Response, body: dict[str, Any]) -> dict[str, Any]:
@@ -85,3 +86,10 @@ def request_document(response: Response) -> bytes:
         "response": orjson.Fragment(response.body) if response.body is not None and not problem else None,
     }
     return orjson.dumps(document)
+
+
+def one_line(text: bytes) -> bytes:
+    """Readers that split lines as `str.splitlines` does (httpx `aiter_lines`) would cut the JSON at these characters."""
+    for raw, escaped in ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085")):
+        text = text.replace(raw, escaped)
+    return text

@@ -36,9 +36,10 @@ from connectors.providers.sse import EventTooLargeError, SSEParser
 from schemas.completion import Answer, Usage
 from schemas.errors import ErrorKind, ProviderError
 
-__all__ = ["CallResult", "Driver", "OnDelta", "ProviderEndpoint", "Timeouts"]
+__all__ = ["CallResult", "Driver", "OnDelta", "OnWire", "ProviderEndpoint", "Timeouts"]
 
 OnDelta = Callable[[list[Delta]], None]
+OnWire = Callable[[WireRequest], None]
 
 MAX_ANSWER_BYTES: Final = 32 * 1024 * 1024
 # After the vendor's last event the end of the body is waited for a moment: only then the connection can be used again.
@@ -127,7 +128,13 @@ class Driver:
         self._transport = AiohttpTransport(verify=_tls(), client=self._session)
 
     async def complete(
-        self, call: ProviderCall, *, model: str, timeout_s: float, on_delta: OnDelta | None = None
+        self,
+        call: ProviderCall,
+        *,
+        model: str,
+        timeout_s: float,
+        on_delta: OnDelta | None = None,
+        on_wire: OnWire | None = None,
     ) -> CallResult:
         """Makes the call; every failure is in the result.
 
@@ -136,12 +143,15 @@ class Driver:
             model: the catalogue's name, for the error.
             timeout_s: what is left until the caller's deadline.
             on_delta: gets the pieces of a stream as they come, those of one network read at once; must not block.
+            on_wire: is told what goes out, just before.
         """
         run = _Run(call, Limits(self._provider.timeouts, timeout_s), on_delta)
         wire = self._adapter.to_wire(call)
         if isinstance(wire, ProviderError):
             run.bytes_sent = False
             return self._result(run, wire, model, ())
+        if on_wire is not None:
+            on_wire(wire)
         return self._result(run, await self._outcome(wire, run), model, wire.dropped)
 
     async def aclose(self) -> None:

@@ -224,6 +224,7 @@ class CallStage:
                 model=flight.call.model,
                 timeout_s=timeout_s,
                 on_delta=writer.add if writer else None,
+                on_wire=writer.begin if writer else None,
             )
         )
         self._upstreams[flight.call.attempt_id] = upstream
@@ -282,6 +283,7 @@ class CallStage:
             attempts=call.attempt,
             role=call.request_role,
             tags=call.tags,
+            dropped=list(result.dropped),
         )
         delivered = await self._emit.response(response, call.partition_key)
         self._tools.metrics.observe(

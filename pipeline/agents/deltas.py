@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from connectors.providers import Delta as Piece
+from connectors.providers import WireRequest
 from pipeline.emit import Emit
 from schemas.events import Call, Delta
 
@@ -23,6 +24,11 @@ class DeltaWriter:
         self._seq = 0
         self._writer: asyncio.Task[None] | None = None
         self.pieces = 0
+        self._dropped: list[str] = []
+
+    def begin(self, wire: WireRequest) -> None:
+        """What goes to the provider: callers hear with the first piece what was left out."""
+        self._dropped = list(wire.dropped)
 
     @property
     def sent(self) -> bool:
@@ -53,6 +59,7 @@ class DeltaWriter:
                     data=orjson.dumps(data),
                     provider=self._call.provider,
                     model=self._call.model,
+                    dropped=self._dropped if self._seq == 0 else [],
                 )
             )
             self._seq += 1

@@ -11,7 +11,7 @@ from pipeline.core.classify import classify
 from pipeline.tools import Tools
 from schemas import headers as h
 from schemas import ids
-from schemas.chat import check_chat
+from schemas.bodies import check_body
 from schemas.codec import Undecodable, decode, decode_request
 from schemas.events import Enriched, InvalidRequest, Ref, Request
 from schemas.topics import INLINE_BODY_BYTES
@@ -19,12 +19,13 @@ from schemas.topics import INLINE_BODY_BYTES
 
 @dataclass(slots=True, frozen=True)
 class Refused:
-    """A record that becomes a dead letter, and an outcome where its id and tenant can be read."""
+    """A record that becomes a dead letter for a `reason`, and an outcome where its id and tenant can be read."""
 
     reason: str
     message: str
     request_id: str | None
     tenant: str | None
+    code: str = "invalid_request"
 
 
 @dataclass(slots=True, frozen=True)
@@ -49,11 +50,15 @@ class Enricher:
         request_id = request.request_id or self._id_for(record, request)
         if tenant is None:
             return Refused(
-                "unknown_tenant", f"no tenant `{request.tenant}` in the catalogue", request_id, request.tenant
+                "unknown_tenant",
+                f"no tenant `{request.tenant}` in the catalogue",
+                request_id,
+                request.tenant,
+                "unknown_tenant",
             )
         body = _checked_body(request)  # before the place: a refused record keeps the key and the place it came with
         if isinstance(body, InvalidRequest):
-            return Refused("invalid_request", body.message, request_id, request.tenant)
+            return Refused("invalid_request", body.message, request_id, request.tenant, body.code)
         key = ids.partition_key(
             request.tenant, shards=tenant.shards, conversation_id=request.conversation_id, request_id=request_id
         )
@@ -108,15 +113,13 @@ class Enricher:
 
 
 def _checked_body(request: Request) -> dict[str, Any] | InvalidRequest:
-    if request.operation != "chat":
-        return InvalidRequest("embeddings are not served yet", param="operation")
     try:
         body = orjson.loads(request.body)
     except orjson.JSONDecodeError as error:
         return InvalidRequest(f"`body` is no JSON: {error.msg}", param="body")
     if not isinstance(body, dict):
         return InvalidRequest("`body` must be a JSON object", param="body")
-    return check_chat(body) or body
+    return check_body(request.operation, body) or body
 
 
 def _refused(record: Any, problem: Undecodable | InvalidRequest) -> Refused:

@@ -104,9 +104,8 @@ class RouteStage:
             return self._enricher.enrich(record)
         except Exception as error:
             log.exception("enrich raised", extra={"topic": record.topic, "offset": record.offset})
-            return Refused(
-                INTERNAL, f"{type(error).__name__} while the request was read", *(id_of(record) or (None, None))[::-1]
-            )
+            tenant, request_id = id_of(record) or (None, None)
+            return Refused(INTERNAL, f"{type(error).__name__} while the request was read", request_id, tenant, INTERNAL)
 
     def _is_redelivered(self, partition: Partition, request: Id, place: tuple[str, int, int]) -> bool:
         """The same record again, of a request that is open here: the journey acks this offset when it ends."""
@@ -154,8 +153,7 @@ class RouteStage:
     async def _refuse(self, record: Any, refused: Refused) -> None:
         await self._emit.dead_letter("enrich", record, refused.reason, refused.message)
         if refused.request_id and refused.tenant and not self._own.knows((refused.tenant, refused.request_id)):
-            code = refused.reason if refused.reason in ("unknown_tenant", INTERNAL) else "invalid_request"
-            error = Outcome(code=code, message=refused.message)
+            error = Outcome(code=refused.code, message=refused.message)
             response = records.refusal(
                 refused.request_id, refused.tenant, error, accepted_at=record.timestamp, now_ms=self._tools.now_ms()
             )

@@ -1,6 +1,6 @@
 """settle: what a finished attempt costs. Every one is booked, also failed, cancelled and orphaned ones."""
 
-from pipeline.core.pricing import cost_nano_usd
+from pipeline.core.pricing import cost_nano_usd, is_estimate
 from schemas.events import Attempt, Cost
 from schemas.ids import cost_id
 
@@ -27,7 +27,7 @@ def booked(event: Attempt, *, effective: bool) -> Cost | None:
         usage=event.usage,
         cost_nano_usd=cost_nano_usd(event.usage, event.price),
         price_version=event.price.version,
-        estimated=event.usage.estimated,
+        estimated=is_estimate(event.usage, event.price),
         effective=effective,
         kind="charge",
         at=event.finished_at or event.started_at,

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import cache
 
 from pydantic import ValidationError
@@ -15,7 +16,7 @@ from schemas.catalog import Catalog
 def validated(document: Document) -> Catalog | None:
     """The catalogue, or None and its problems reported."""
     try:
-        return Catalog.model_validate(document.data)
+        return Catalog.model_validate(document.data, context={"today": datetime.now(UTC).date()})
     except ValidationError as error:
         document.report(_findings(document, error.errors(include_url=False, include_input=False)))
         return None

@@ -17,6 +17,7 @@ from pipeline.cli.events import value_of
 from pipeline.cli.places import Connection
 from schemas import headers as h
 from schemas import topics as t
+from schemas.avro_schema import schema_name
 from schemas.ids import partition_key, time_ordered_id
 
 OnOutcome = Callable[[dict[str, Any]], None]
@@ -43,7 +44,7 @@ def outgoing(envelope: dict[str, Any], *, shards: int = 1, avro: bool = False) -
     request_id, tenant = str(envelope["request_id"]), str(envelope["tenant"])
     conversation = envelope.get("conversation_id")
     key = partition_key(tenant, shards=shards, conversation_id=conversation, request_id=request_id)
-    said = h.build(request_id=request_id, tenant=tenant, schema="request.v1")
+    said = h.build(request_id=request_id, tenant=tenant, schema=schema_name("request"))
     return Outgoing(request_id, tenant, key.encode(), _value(envelope, avro), said)
 
 

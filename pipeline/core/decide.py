@@ -12,7 +12,8 @@ What is left is ranked: in the route's own order, else by
 
     score = quality prior + preferences - lambda x US cents of this call - mu x seconds to the first token
 
-with ties by name. Nothing left is a decision too: `no_eligible_model` if policy alone removed every candidate,
+with ties by name. Nothing left is a decision too: if no candidate can do what is asked, the request is at fault
+(`context_length_exceeded`, `invalid_request_error`); `no_eligible_model` if policy removed what can;
 `all_providers_unavailable` if one of them might answer at another time.
 """
 
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from pipeline.core.eligible import eligible, known_sensitivity, requirement_missed
 from pipeline.core.pricing import cost_nano_usd, price_of
 from pipeline.core.rules import NOTHING_REQUIRED, Applied, Facts, applied
-from schemas.catalog import Catalog, Model, Objective, Route, Tenant
+from schemas.catalog import Catalog, Flags, Model, Objective, Route, Tenant
 from schemas.completion import Usage
 from schemas.errors import ErrorCode
 from schemas.events import Decision, Enriched, Excluded, Proof, Ranked, View
@@ -187,23 +188,36 @@ def _incapable(case: _Case, name: str) -> str | None:
     if model.operation != case.request.operation:
         return f"does not answer {case.request.operation}"
     if model.context_tokens < features.input_tokens + (case.request.max_tokens or 0):
-        return f"context of {model.context_tokens} tokens is too small"
+        return f"{_TOO_SMALL} of {model.context_tokens} tokens is too small"
     if case.larger_than_tokens is not None and model.context_tokens <= case.larger_than_tokens:
         return "context is not larger than the one that was too small"
     needs = {*features.needs, "streaming"} if case.request.stream else {*features.needs}
-    lacking = sorted(needs - _abilities(model))
+    lacking = sorted(needs - _abilities(model) - (_EMULATED if case.route is None else frozenset()))
     return f"lacks {', '.join(lacking)}" if lacking else None
 
 
-_UNCHECKED = frozenset({"json_mode", "logprobs", "n"})  # adapters emulate them, or drop them and say so
+_TOO_SMALL = "context"
+_UNCHECKED = frozenset({"json_mode"})  # adapters emulate it well
+_EMULATED = frozenset({"json_schema"})  # by words in the prompt: for who insists on that model
 _INPUTS = {"image": "vision", "audio": "audio", "pdf": "file"}
 
 
 def _abilities(model: Model) -> frozenset[str]:
     flags = model.flags
-    switches = {"tools": flags.tools, "json_schema": flags.json_schema, "streaming": flags.streaming}
+    switches = {
+        "tools": flags.tools,
+        "json_schema": flags.json_schema,
+        "streaming": flags.streaming,
+        "n": flags.n_max > 1 or _drops(flags, "n"),
+        "logprobs": (flags.logprobs and flags.sampling != "no") or _drops(flags, "logprobs"),
+    }
     able = {name for name, is_on in switches.items() if is_on}
     return _UNCHECKED | able | {_INPUTS[kind] for kind in flags.inputs if kind in _INPUTS}
+
+
+def _drops(flags: Flags, parameter: str) -> bool:
+    """What the model does not take of this is left out, so nothing is lacking."""
+    return flags.policy.get(parameter, "drop") == "drop"
 
 
 def _ineligible(case: _Case, name: str) -> str | None:
@@ -245,7 +259,16 @@ _POLICY = (_incapable, _ineligible, _ruled_out)
 def _nothing_left(decision: Decision, case: _Case, candidates: Sequence[str]) -> Decision:
     if any(not any(check(case, name) for check in _POLICY) for name in candidates):
         return _refuse(decision, ErrorCode.ALL_PROVIDERS_UNAVAILABLE, "no permitted model is available now")
+    if all(row.step == "candidates" for row in decision.excluded) and decision.excluded:
+        return _asks_too_much(decision)
     return _refuse(decision, ErrorCode.NO_ELIGIBLE_MODEL, "policy and capabilities leave no model")
+
+
+def _asks_too_much(decision: Decision) -> Decision:
+    reasons = sorted({row.reason for row in decision.excluded})
+    is_too_long = any(reason.startswith(_TOO_SMALL) for reason in reasons)
+    code = ErrorCode.CONTEXT_LENGTH_EXCEEDED if is_too_long else ErrorCode.INVALID_REQUEST_ERROR
+    return _refuse(decision, code, f"no model that was asked for can take this request: {'; '.join(reasons)}")
 
 
 def _ranked(case: _Case, names: Sequence[str]) -> list[Ranked]:

@@ -30,6 +30,7 @@ from schemas.catalog.words import (
 Adapter = Literal["openai", "anthropic", "gemini", "openai-compatible"]
 Operation = Literal["chat", "embeddings"]
 Input = Literal["text", "image", "pdf", "audio", "video"]
+Handling = Literal["drop", "refuse"]
 
 
 def _without_final_slash(url: str) -> str:
@@ -153,6 +154,8 @@ class Flags(BaseModel):
     """Function tools on Chat Completions only with reasoning effort none."""
     efforts: Annotated[tuple[Label, ...], AfterValidator(distinct)] = ()
     """Accepted reasoning efforts, rising; empty: it takes none."""
+    efforts_responses: Annotated[tuple[Label, ...], AfterValidator(distinct)] = ()
+    """Further efforts, above those, that only OpenAI's Responses surface takes."""
     default_effort: Label | None = None
     """The effort when the caller asks for none; unsaid: the vendor's."""
     sampling: Literal["yes", "if_effort_none", "no", "one_of_temperature_top_p"] = "yes"
@@ -165,6 +168,8 @@ class Flags(BaseModel):
     """How thinking is asked for (Anthropic and Gemini)."""
     thinking_off: Flag | Literal["between_tools"] = True
     """Whether thinking can be switched off."""
+    levels: Annotated[tuple[Label, ...], AfterValidator(distinct)] = ()
+    """Accepted thinking levels (Gemini), rising; empty: unknown."""
     forced_tools: Flag = True
     """Accepts that a tool must be called."""
     prefill: Flag = True
@@ -175,6 +180,10 @@ class Flags(BaseModel):
     """Native structured output."""
     n_max: Annotated[Count, Field(le=1_024)] = 1
     """Choices per call."""
+    stop: Flag = True
+    """Takes stop sequences."""
+    logprobs: Flag = True
+    """Gives log probabilities, where its sampling is open."""
     signatures: Flag = False
     """Its tool calls carry signatures that must come back."""
     inputs: Annotated[tuple[Input, ...], Field(min_length=1), AfterValidator(distinct)] = ("text",)
@@ -183,6 +192,9 @@ class Flags(BaseModel):
     """Takes function tools."""
     streaming: Flag = True
     """Can stream its answer."""
+    policy: dict[Label, Handling] = Field({})
+    """By a request's parameter that the model or its vendor does not take: drop it and say so in x-dropped-params, or
+    refuse the request with 400. Unsaid parameters come from its family, else from a built-in table (docs/models.md)."""
 
     @property
     def unnamed(self) -> dict[str, object]:
@@ -204,7 +216,7 @@ class Model(Part):
     max_output_tokens: Annotated[Count, Field(le=10_000_000)] = 4_096
     """The longest answer; left out: its family's, else 4,096."""
     price: Price
-    """May be left out for a model in the built-in price list (by upstream)."""
+    """May be left out where the price library lists the model (by upstream; not for openai-compatible providers)."""
     flags: Flags = Flags()
     """What it takes and can do; what is not said comes from its family."""
     quality_prior: Share = 0.5

@@ -6,7 +6,7 @@ milliseconds UTC (`TimestampMs`), money is integer nano-dollars, `body` is JSON 
 """
 
 from schemas.events.attempt import Attempt, AttemptError
-from schemas.events.call import Call, Price
+from schemas.events.call import Call, Price, Tier
 from schemas.events.cancel import Cancel
 from schemas.events.cost import Cost
 from schemas.events.decision import Decision, Excluded, Proof, Ranked, View
@@ -56,6 +56,7 @@ __all__ = [
     "Request",
     "Response",
     "RouteInfo",
+    "Tier",
     "Timings",
     "View",
     "parse_request",

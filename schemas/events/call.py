@@ -11,13 +11,31 @@ from schemas.events.response import RouteInfo
 
 
 @dataclass(slots=True, frozen=True)
+class Tier:
+    """The rates of a service tier, as those of `Price`."""
+
+    input_nano_usd_per_mtok: int = 0
+    cached_input_nano_usd_per_mtok: int = 0
+    output_nano_usd_per_mtok: int = 0
+    cache_write_nano_usd_per_mtok: int | None = None
+    cache_write_1h_nano_usd_per_mtok: int | None = None
+
+
+@dataclass(slots=True, frozen=True)
 class Price:
-    """Integer nano-dollars per million tokens; `version` names the price book."""
+    """Integer nano-dollars per million tokens; `version` names the price book.
+
+    Written to the cache without a rate of its own: costs what input costs; for an hour: what five minutes cost. `tiers` by
+    the name that the answer says.
+    """
 
     version: str
     input_nano_usd_per_mtok: int = 0
     cached_input_nano_usd_per_mtok: int = 0
     output_nano_usd_per_mtok: int = 0
+    cache_write_nano_usd_per_mtok: int | None = None
+    cache_write_1h_nano_usd_per_mtok: int | None = None
+    tiers: dict[str, Tier] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

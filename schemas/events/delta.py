@@ -4,12 +4,12 @@
 duplicate: {"ticket", "ref": {...}} the stored outcome, or {"ticket", "code", "message"} a refusal.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
 class Delta:
-    """`seq` counts from 0 per attempt: a reader sees gaps. `first_event_ms`, on the first piece, is the provider's."""
+    """`seq` counts from 0 per attempt: a reader sees gaps. `dropped`, on the first piece: as `Response.dropped`."""
 
     request_id: str
     tenant: str
@@ -19,3 +19,4 @@ class Delta:
     data: bytes
     provider: str | None = None
     model: str | None = None
+    dropped: list[str] = field(default_factory=list)

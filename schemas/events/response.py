@@ -42,6 +42,8 @@ class Timings:
 
 @dataclass(slots=True)
 class Response:
+    """`dropped` names parameters of the request that the model does not take, so that they did not go out."""
+
     request_id: str
     tenant: str
     operation: str
@@ -64,3 +66,4 @@ class Response:
     cached: str = "none"
     role: str = "primary"
     tags: dict[str, str] = field(default_factory=dict)
+    dropped: list[str] = field(default_factory=list)

@@ -14,6 +14,7 @@ from typing import Any
 from connectors.providers.adapter import Estimate, ProviderCall
 from connectors.providers.openai_chat.calls import MalformedReplyError, ToolCalls, expect
 from connectors.providers.openai_chat.errors import malformed
+from connectors.providers.reply import count
 from schemas.completion import Choice, Completion, FinishReason, Usage
 from schemas.errors import ErrorKind, ProviderError
 
@@ -171,7 +172,8 @@ class Answer:
         if not choices:
             return malformed("the answer has no choices")
         usage = self._usage or self._counted(choices)
-        return Completion(choices, usage, self._vendor_id, self._vendor_model, self._service_tier)
+        usage.service_tier = self._service_tier
+        return Completion(choices, usage, self._vendor_id, self._vendor_model)
 
     def usage_so_far(self) -> Usage | None:
         choices = [fold.done() for fold in self._choices.values() if fold.started]
@@ -224,7 +226,7 @@ def _usage(raw: Any) -> Usage | None:
     """None unless both numbers are there: nought and nought is what servers send that do not count."""
     if not isinstance(raw, dict):
         return None
-    asked, said = _count(raw.get("prompt_tokens")), _count(raw.get("completion_tokens"))
+    asked, said = count(raw.get("prompt_tokens")), count(raw.get("completion_tokens"))
     if asked is None or said is None or asked + said == 0:
         return None
     prompt, completion = raw.get("prompt_tokens_details"), raw.get("completion_tokens_details")
@@ -238,13 +240,7 @@ def _usage(raw: Any) -> Usage | None:
 
 
 def _detail(details: Any, name: str) -> int:
-    return (_count(details.get(name)) or 0) if isinstance(details, dict) else 0
-
-
-def _count(value: Any) -> int | None:
-    """A number of tokens; what no integer of JSON can hold exactly is none."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return int(value) if is_number and 0 <= value < 2**53 else None
+    return (count(details.get(name)) or 0) if isinstance(details, dict) else 0
 
 
 def _text(value: Any) -> str:

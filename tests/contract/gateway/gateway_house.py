@@ -128,7 +128,7 @@ class House:
         return httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://gateway", headers=names)
 
 
-def check(body: dict[str, object]) -> InvalidRequest | None:
+def check(operation: str, body: dict[str, object]) -> InvalidRequest | None:
     return None if isinstance(body.get("messages"), list) else InvalidRequest("`messages` is missing", param="messages")
 
 

@@ -22,7 +22,9 @@ def _model(provider: str, **said: Any) -> dict[str, Any]:
     return {"provider": provider, "context_tokens": 10_000, "price": price, **said}
 
 
-def _catalog(rules: list[dict[str, Any]] | None = None, **tenant: Any) -> Catalog:
+def _catalog(
+    rules: list[dict[str, Any]] | None = None, models: dict[str, Any] | None = None, **tenant: Any
+) -> Catalog:
     return Catalog.model_validate(
         {
             "version": 1,
@@ -37,6 +39,7 @@ def _catalog(rules: list[dict[str, Any]] | None = None, **tenant: Any) -> Catalo
                 "odd": _model("somewhere", quality_prior=0.6, flags={"tools": False}),
                 "wide": _model("near", quality_prior=0.3, context_tokens=100_000),
                 "vectors": _model("near", operation="embeddings"),
+                **(models or {}),
             },
             "routes": {
                 "auto": {"candidates": ["*"]},
@@ -101,8 +104,8 @@ def test_a_tenants_objective_overrides_field_by_field() -> None:
         (_request("nobody"), "model_not_found"),
         (_request("auto", tenant="small"), "model_not_allowed"),
         (_request("auto", tenant="stranger"), "unknown_tenant"),
-        (_request("vectors"), "no_eligible_model"),
-        (_request("auto", input_tokens=200_000), "no_eligible_model"),
+        (_request("vectors"), "invalid_request_error"),
+        (_request("auto", input_tokens=200_000), "context_length_exceeded"),
     ],
 )
 def test_refusals(request_: Enriched, code: str) -> None:
@@ -222,3 +225,16 @@ def test_invariants(
         assert each.model not in tried
         assert catalog.models[each.model].provider not in off
     assert (decision.chosen == "") == (decision.error_code is not None)
+
+
+def test_a_wish_that_policy_refuses_needs_a_model_that_takes_it() -> None:
+    strict = _model("near", flags={"policy": {"n": "refuse"}})
+    decision = _decide(_catalog(models={"strict": strict}), _request("strict", needs=["n"]))
+    assert decision.error_code == "invalid_request_error"
+    assert "lacks n" in decision.reason
+
+
+def test_a_schema_is_emulated_only_by_the_model_that_was_asked_for() -> None:
+    request = {"needs": ["json_schema"]}
+    assert _decide(_catalog(), _request("plain", **request)).chosen == "plain"
+    assert [each.model for each in _decide(_catalog(), _request("auto", **request)).ranked] == ["good"]
