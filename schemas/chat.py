@@ -1,13 +1,17 @@
 """Whether a body is a Chat Completions request in form; what it means is for the classifier and the adapters.
 
 Runs once per request, so it looks and builds nothing. Null means absent everywhere. Unknown fields pass: vendors add
-them weekly, and the adapter that does not know one says so.
+them weekly, and the adapter that does not know one says so. A fault in the conversation itself, which every vendor would
+refuse in its own words, is said as a vendor says it (`invalid_request_error`): here, it costs no call.
 Source: platform.openai.com/docs/api-reference/chat/create
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import orjson
+
+from schemas.errors import ErrorCode
 from schemas.events.request import InvalidRequest
 
 __all__ = ["MAX_DEPTH", "ROLES", "check_chat"]
@@ -45,13 +49,30 @@ def _fault(path: str, what: str) -> InvalidRequest:
     return InvalidRequest(f"`{path}` {what}", param=path)
 
 
+def _at_fault(path: str, what: str) -> InvalidRequest:
+    return InvalidRequest(f"`{path}` {what}", code=ErrorCode.INVALID_REQUEST_ERROR.value, param=path)
+
+
 def _messages(messages: Any) -> InvalidRequest | None:
     if not isinstance(messages, list) or not messages:
         return _fault("messages", "must be a non-empty list")
+    results: dict[str, Any] = {}
     for index, message in enumerate(messages):
-        if fault := _message(f"messages.{index}", message):
+        path = f"messages.{index}"
+        if fault := _message(path, message) or _second_result(path, message, results):
             return fault
     return None
+
+
+def _second_result(path: str, message: dict[str, Any], results: dict[str, Any]) -> InvalidRequest | None:
+    """One call has one result; the same one said twice is sent once (QwenLM/qwen-code#8163)."""
+    if message["role"] != "tool":
+        results.clear()
+        return None
+    id, content = message["tool_call_id"], message.get("content")
+    if results.setdefault(id, content) == content:
+        return None
+    return _at_fault(path, f"gives tool call `{id[:64]}` a second, different result")
 
 
 def _message(path: str, message: Any) -> InvalidRequest | None:
@@ -69,7 +90,27 @@ def _message(path: str, message: Any) -> InvalidRequest | None:
 def _tool_turn(path: str, message: dict[str, Any], role: str) -> InvalidRequest | None:
     if role == "tool" and not isinstance(message.get("tool_call_id"), str):
         return _fault(f"{path}.tool_call_id", "must be a string")
-    return _objects(f"{path}.tool_calls", message.get("tool_calls"))
+    calls = message.get("tool_calls")
+    return _objects(f"{path}.tool_calls", calls) or _arguments(f"{path}.tool_calls", calls or ())
+
+
+def _arguments(path: str, calls: Iterable[dict[str, Any]]) -> InvalidRequest | None:
+    """Empty ones count as `{}`; broken ones would be taken for a broken provider (BerriAI/litellm#35303)."""
+    for index, call in enumerate(calls):
+        function = call.get("function")
+        said = function.get("arguments") if isinstance(function, dict) else None
+        if said is None or (isinstance(said, str) and not said.strip()):
+            continue
+        if not isinstance(said, str) or not _is_json_object(said):
+            return _at_fault(f"{path}.{index}.function.arguments", "must be the text of a JSON object")
+    return None
+
+
+def _is_json_object(text: str) -> bool:
+    try:
+        return isinstance(orjson.loads(text), dict)
+    except orjson.JSONDecodeError:
+        return False
 
 
 def _parts(path: str, content: Any) -> InvalidRequest | None:
