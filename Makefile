@@ -45,6 +45,7 @@ check: setup ## format, lint, types, import rules, generated docs fresh
 	@$(BIN)/mypy
 	@$(BIN)/millrace config check --config infra/catalog.yaml
 	@$(BIN)/python -m pipeline.topology --check docs/topology.md
+	@$(BIN)/python -m schemas.catalog.families --check docs/models.md
 
 lint: setup ## ruff and import rules
 	@$(BIN)/ruff check . && $(BIN)/lint-imports

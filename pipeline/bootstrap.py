@@ -31,6 +31,7 @@ from pipeline.agents.call import CallStage
 from pipeline.agents.retry import RetryRelay
 from pipeline.agents.route import RouteStage
 from pipeline.catalog_file import CatalogError, LoadedCatalog, load
+from pipeline.core.classify import count_input_tokens
 from pipeline.emit import Emit
 from pipeline.settings import Settings, environment
 from pipeline.slots import Slot, SlotBusy
@@ -221,6 +222,7 @@ class Host:
             scan=self._scan,
             fetch=self._fetch,
             check_body=check_body,
+            count_tokens=count_input_tokens,
             now_ms=epoch_ms,
             random_bytes=secrets.token_bytes,
             ready=tail.caught_up.is_set,

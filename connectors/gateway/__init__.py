@@ -1,7 +1,9 @@
 """The HTTP edge: requests become records, records become answers.
 
     app            the routes, and what they share;   server    uvicorn as we run it
-    openai_routes  chat completions and models;       jobs      requests whose outcome is asked for later
+    surface        one API that callers may speak;    serving   the journey of one request over any of them
+    chat  messages  embeddings  models                the surfaces
+    jobs           requests whose outcome is asked for later
     auth  options  intake                             who asks, how, with which body: each a value or a `Problem`
     asking         from a checked body to a record on `requests.v1`
     outbox         the broker may be away: shielded sends, a local breaker, late acknowledgements

@@ -15,8 +15,9 @@ from connectors.gateway.auth import Caller
 from connectors.gateway.chat import CHAT
 from connectors.gateway.context import Endpoint, ErrorShape, Gateway, GatewayConfig, Handler
 from connectors.gateway.embeddings import EMBEDDINGS
+from connectors.gateway.messages import MESSAGES, count_tokens
 from connectors.gateway.outbox import Outbox
-from connectors.gateway.ports import CheckBody, Fetch, Log, Lookup, Metrics, Scan
+from connectors.gateway.ports import CheckBody, CountTokens, Fetch, Log, Lookup, Metrics, Scan
 from connectors.gateway.problems import Problem, error_body, error_response
 from connectors.gateway.serving import serve
 from connectors.gateway.waiting import Waiting
@@ -32,8 +33,8 @@ async def _not_yet(gateway: Gateway, http: Request, caller: Caller) -> ASGIApp |
 
 ROUTES: tuple[tuple[str, str, Handler, ErrorShape], ...] = (
     ("POST", "/v1/chat/completions", serve(CHAT), CHAT.error),
-    ("POST", "/v1/messages", _not_yet, error_body),
-    ("POST", "/v1/messages/count_tokens", _not_yet, error_body),
+    ("POST", "/v1/messages", serve(MESSAGES), MESSAGES.error),
+    ("POST", "/v1/messages/count_tokens", count_tokens, MESSAGES.error),
     ("POST", "/v1/responses", _not_yet, error_body),
     ("POST", "/v1/embeddings", serve(EMBEDDINGS), EMBEDDINGS.error),
     ("GET", "/v1/models", models.models, error_body),
@@ -58,6 +59,7 @@ def create_app(
     scan: Scan,
     fetch: Fetch,
     check_body: CheckBody,
+    count_tokens: CountTokens,
     now_ms: Callable[[], int],
     random_bytes: Callable[[int], bytes],
     lookup: Lookup | None = None,
@@ -71,7 +73,19 @@ def create_app(
     """
     outbox = Outbox(log, now_ms, patience_s=config.send_patience_s)
     gateway = Gateway(
-        config, catalog, keys, outbox, waiting, scan, fetch, lookup, check_body, now_ms, random_bytes, metrics
+        config,
+        catalog,
+        keys,
+        outbox,
+        waiting,
+        scan,
+        fetch,
+        lookup,
+        check_body,
+        count_tokens,
+        now_ms,
+        random_bytes,
+        metrics,
     )
     documents = "/openapi.json" if config.docs else None
     app = FastAPI(

@@ -5,7 +5,7 @@ from typing import Literal, Protocol
 
 from schemas.events import InvalidRequest, Ref
 
-__all__ = ["CheckBody", "Delivered", "Fetch", "Log", "Lookup", "Metrics", "Record", "Scan", "Unfound"]
+__all__ = ["CheckBody", "CountTokens", "Delivered", "Fetch", "Log", "Lookup", "Metrics", "Record", "Scan", "Unfound"]
 
 Unfound = Literal["unknown", "gone", "unavailable"]
 """No such request of this tenant; past its retention; no index answers at the moment."""
@@ -86,5 +86,7 @@ class Scan(Protocol):
 
 CheckBody = Callable[[str, dict[str, object]], InvalidRequest | None]
 """Operation and body -> its first fault."""
+CountTokens = Callable[[dict[str, object]], int]
+"""Input tokens of a chat body, by our own tokenizer."""
 Metrics = Callable[[str, int, float], None]
 """Called per answered request: route template, status, seconds."""

@@ -146,7 +146,7 @@ class _Exchange:
     def _plain(self, outcome: Response | Problem | None) -> ASGIApp:
         if not isinstance(outcome, Response):
             return error_response(outcome or _HUNG_UP, self._session.asked.request_id, body=self._surface.error)
-        headers, problem = outcome_headers(outcome), outcome_problem(outcome)
+        headers, problem = outcome_headers(outcome, self._asking.dropped), outcome_problem(outcome)
         if problem is not None:
             return error_response(problem, also=headers, body=self._surface.error)
         said = self._surface.answer(outcome, self._asking)
@@ -155,8 +155,8 @@ class _Exchange:
     def _known(self, outcome: Response | Problem | None) -> dict[str, str]:
         """Headers from what is known at the first event."""
         if isinstance(outcome, Response):
-            return outcome_headers(outcome)
-        return known_headers(self._session.waiter.deltas[0])
+            return outcome_headers(outcome, self._asking.dropped)
+        return known_headers(self._session.waiter.deltas[0], self._asking.dropped)
 
     async def _frames(self) -> AsyncGenerator[bytes, None]:
         session, waiter = self._session, self._session.waiter

@@ -5,7 +5,7 @@ Inside there is one form, OpenAI's (`schemas.chat`, `schemas.embeddings`); which
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from starlette.datastructures import Headers
@@ -24,12 +24,14 @@ class Asking:
         raw: the body that goes through the platform, as JSON.
         body: the same, parsed.
         include_usage: a stream ends with the usage.
+        dropped: parameters that the surface itself left out.
         echo: what the surface needs again to spell the answer.
     """
 
     raw: bytes
     body: dict[str, Any]
     include_usage: bool = False
+    dropped: list[str] = field(default_factory=list)
     echo: Any = None
 
 

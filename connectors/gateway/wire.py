@@ -22,19 +22,19 @@ def usd(nano_usd: int) -> str:
     return f"{whole}.{rest:09d}".rstrip("0").rstrip(".")
 
 
-def outcome_headers(response: Response) -> dict[str, str]:
-    """All that is known at the end."""
+def outcome_headers(response: Response, dropped: list[str]) -> dict[str, str]:
+    """All that is known at the end; `dropped` before the request was sent on."""
     return {
-        **_named(response.request_id, response.model, response.provider, response.dropped),
+        **_named(response.request_id, response.model, response.provider, [*dropped, *response.dropped]),
         "x-cost-usd": usd(response.cost_nano_usd),
         "x-attempts": str(response.attempts),
         "x-cache": response.cached,
     }
 
 
-def known_headers(first: Delta) -> dict[str, str]:
+def known_headers(first: Delta, dropped: list[str]) -> dict[str, str]:
     """What is known at the first piece of a stream."""
-    return _named(first.request_id, first.model, first.provider, first.dropped)
+    return _named(first.request_id, first.model, first.provider, [*dropped, *first.dropped])
 
 
 def _named(request_id: str, model: str | None, provider: str | None, dropped: list[str]) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The catalogue: what we offer, to whom, under which rules. The shape of `infra/catalog.yaml` (CONTRACT.md section 3).
 
     words       names, numbers, money, sensitivity
-    offers      providers, models, prices, flags;   families: what is known of a model without being told
+    offers      providers, models, prices, flags
+    families    what is known of a model without being told;   list_prices: what its vendor charges
     policies    routes, rules, exploration, experiments, shadows
     tenants     who asks, how much, where their data may go
     guards      breaker, retries, alerts
@@ -13,7 +14,8 @@ No I/O: the file is read, and problems get their lines, in `pipeline/catalog_fil
 from schemas.catalog.catalog import EVERYTHING, PLATFORM_TENANT, Catalog
 from schemas.catalog.families import known_facts
 from schemas.catalog.guards import ALERT_TERMS, Alert, Breaker, Condition, Retry
-from schemas.catalog.offers import Adapter, Flags, Model, Operation, Price, Provider, Rates, Timeouts
+from schemas.catalog.list_prices import list_price
+from schemas.catalog.offers import Adapter, Flags, Handling, Model, Operation, Price, Provider, Rates, Timeouts
 from schemas.catalog.policies import (
     Arm,
     Experiment,
@@ -49,6 +51,7 @@ __all__ = [
     "Exploration",
     "Finding",
     "Flags",
+    "Handling",
     "Model",
     "Objective",
     "ObjectiveOverride",
@@ -71,5 +74,6 @@ __all__ = [
     "When",
     "broken_references",
     "known_facts",
+    "list_price",
     "nano_usd",
 ]

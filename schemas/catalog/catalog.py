@@ -2,13 +2,15 @@
 
 import hashlib
 import json
+from datetime import date
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
-from schemas.catalog.families import known_facts
+from schemas.catalog.families import known_facts, merged_flags
 from schemas.catalog.guards import Alert, Breaker, Retry
+from schemas.catalog.list_prices import list_price
 from schemas.catalog.offers import Model, Provider
 from schemas.catalog.policies import Experiment, Exploration, Route, Rule, Shadow
 from schemas.catalog.tenants import Tenant
@@ -30,17 +32,27 @@ def _not_ours(name: str) -> str:
     return name
 
 
-def _with_family(name: object, model: object) -> object:
-    """The model as written, completed by what is known of its family."""
+def _completed(name: object, model: object, *, providers: object, today: date | None) -> object:
+    """The model as written, completed by what is known of its family and by its list price."""
     if not isinstance(model, dict) or not isinstance(name, str):
         return model
     upstream = model.get("upstream") or name
     if not isinstance(upstream, str):
         return model
     facts = known_facts(upstream)
-    flags = model.get("flags", {})
-    merged = {**facts.pop("flags"), **flags} if isinstance(flags, dict) else flags
-    return {**_fitting(facts, model), **model, "upstream": upstream, "flags": merged}
+    known, said = facts.pop("flags"), model.get("flags", {})
+    flags = merged_flags(known, said) if isinstance(said, dict) else said
+    whole = {**_fitting(facts, model), **model, "upstream": upstream, "flags": flags}
+    if "price" not in model and (price := list_price(upstream, _adapter(providers, model), on=today)):
+        whole["price"] = price
+    return whole
+
+
+def _adapter(providers: object, model: dict[Any, Any]) -> str:
+    """Of the model's provider; empty for one that the catalogue does not have."""
+    name = model.get("provider")
+    provider = providers.get(name) if isinstance(providers, dict) and isinstance(name, str) else None
+    return str(provider.get("adapter", "")) if isinstance(provider, dict) else ""
 
 
 def _fitting(facts: dict[str, Any], model: dict[Any, Any]) -> dict[str, Any]:
@@ -81,11 +93,13 @@ class Catalog(Part):
 
     @model_validator(mode="before")
     @classmethod
-    def _complete_models(cls, raw: Any) -> Any:
+    def _complete_models(cls, raw: Any, info: ValidationInfo) -> Any:
+        """List prices are those of the context's `today`, else the newest."""
         models = raw.get("models") if isinstance(raw, dict) else None
         if not isinstance(models, dict):
             return raw
-        return {**raw, "models": {name: _with_family(name, model) for name, model in models.items()}}
+        facts = {"providers": raw.get("providers"), "today": (info.context or {}).get("today")}
+        return {**raw, "models": {name: _completed(name, model, **facts) for name, model in models.items()}}
 
     @cached_property
     def hash(self) -> str:

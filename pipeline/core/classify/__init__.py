@@ -14,7 +14,7 @@ from pipeline.core.classify.text import read_text
 from pipeline.core.classify.tokens import count_tokens, input_tokens
 from schemas.events import Features
 
-__all__ = ["CLASSIFIER_VERSION", "classify", "count_tokens"]
+__all__ = ["CLASSIFIER_VERSION", "classify", "count_input_tokens", "count_tokens"]
 
 CLASSIFIER_VERSION = "plain-1"
 
@@ -38,3 +38,8 @@ def classify(body: dict[str, Any], *, asked_sensitivity: str | None) -> Features
         findings=findings,
         classifier_version=CLASSIFIER_VERSION,
     )
+
+
+def count_input_tokens(body: dict[str, Any]) -> int:
+    """The tokens that a body would be charged for, by our estimate."""
+    return input_tokens(body, read_text(body))

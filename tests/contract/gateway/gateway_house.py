@@ -65,6 +65,7 @@ class House:
             scan=self.scan,
             fetch=self.fetch,
             check_body=check,
+            count_tokens=lambda body: len(str(body["messages"])),
             now_ms=lambda: self.now,
             random_bytes=self.random,
         )
