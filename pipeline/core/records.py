@@ -7,7 +7,7 @@ import orjson
 from pipeline.core.journey import Journey
 from pipeline.core.outcomes import Forward
 from pipeline.core.pricing import price_of
-from schemas.catalog import Catalog
+from schemas.catalog import Catalog, Model
 from schemas.completion import Usage
 from schemas.events import Attempt, Call, Decision, Enriched, Outcome, Parked, Response, RouteInfo, Timings
 
@@ -37,8 +37,8 @@ def call(journey: Journey, step: Forward, catalog: Catalog, now_ms: int) -> Call
         route=route_info(request, decision),
         body=request.body,
         body_ref=request.body_ref,
-        max_tokens=request.max_tokens or (route.default_max_tokens if route else None),
-        flags=orjson.dumps(model.flags.model_dump(mode="json", exclude_none=True)),
+        max_tokens=_limit(request.max_tokens or (route.default_max_tokens if route else None), model),
+        flags=_flags(catalog.hash, decision.chosen, model),
         input_tokens=request.features.input_tokens,
         sensitivity=request.features.sensitivity,
         user=request.user,
@@ -48,6 +48,28 @@ def call(journey: Journey, step: Forward, catalog: Catalog, now_ms: int) -> Call
         spent_nano_usd=journey.spent_nano_usd,
         request_role=request.role,
     )
+
+
+def _limit(asked: int | None, model: Model) -> int | None:
+    """More than the model can write would be refused by its vendor; the finish reason says if it was too short."""
+    return None if asked is None else min(asked, model.max_output_tokens)
+
+
+_KEPT_FLAGS = 4_096
+_flags_of: dict[tuple[str, str], bytes] = {}
+
+
+def _flags(version: str, name: str, model: Model) -> bytes:
+    """What an adapter has to know of the model, as JSON; parameters without a policy are dropped, so only others travel."""
+    known = _flags_of.get((version, name))
+    if known is None:
+        if len(_flags_of) >= _KEPT_FLAGS:
+            _flags_of.clear()
+        flags = model.flags.model_dump(mode="json", exclude_none=True)
+        flags["policy"] = {knob: what for knob, what in flags["policy"].items() if what != "drop"}
+        known = orjson.dumps({**flags, "max_output_tokens": model.max_output_tokens})
+        _flags_of[version, name] = known
+    return known
 
 
 def error_response(journey: Journey, error: Outcome, now_ms: int) -> Response:

@@ -74,7 +74,7 @@ class MessageFrames:
         if self._has_begun:
             return
         self._has_begun = True
-        start = {
+        start: dict[str, Any] = {
             "id": f"msg_{self._opening.request_id}",
             "type": "message",
             "role": "assistant",
@@ -106,8 +106,9 @@ class MessageFrames:
         if at > self._call:
             self._close()
             self._call = at
-            block = {"type": "tool_use", "id": call.get("id"), "name": function.get("name"), "input": {}}
-            self._enter("tool_use", block)
+            self._enter(
+                "tool_use", {"type": "tool_use", "id": call.get("id"), "name": function.get("name"), "input": {}}
+            )
         if function.get("arguments"):
             self._fill({"type": "input_json_delta", "partial_json": function["arguments"]})
 

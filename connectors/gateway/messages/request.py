@@ -273,7 +273,8 @@ def _thinking(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _output(said: Mapping[str, Any]) -> dict[str, Any]:
-    config, asked = _object("output_config", said.get("output_config")), {}
+    config = _object("output_config", said.get("output_config"))
+    asked: dict[str, Any] = {}
     if config.get("effort") is not None:
         asked["reasoning_effort"] = _string("output_config", config, "effort")
     wanted = _object("output_config.format", config.get("format"))
