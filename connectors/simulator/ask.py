@@ -28,6 +28,9 @@ class Ask:
         prompt: Tools, then messages: the order in which a provider's prompt cache sees them.
         last_user: The last user message without its directives.
         results: Tool results given after the last user message.
+        system: Instructions that the vendor takes apart from the messages.
+        thinking_budget: Most reasoning tokens; 0 for none at all, None for as many as the effort says.
+        media: Images, files and sound in the order in which they came, as `media` describes them.
         forced_tool: The one tool that must be called, by name; empty when none is named.
         schema: The JSON Schema that the answer must satisfy; None when there is none.
     """
@@ -42,6 +45,7 @@ class Ask:
     last_user: str
     results: tuple[str, ...]
     directive: Directive
+    media: tuple[str, ...] = ()
     tools: tuple[Tool, ...] = ()
     tool_choice: Literal["auto", "none", "required"] = "auto"
     forced_tool: str = ""
@@ -52,6 +56,8 @@ class Ask:
     stop: tuple[str, ...] = ()
     choices: int = 1
     effort: str = "none"
+    system: str = ""
+    thinking_budget: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,11 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """One answer; `ids` are the tokens of `text`, and text is None when tools are called or the model refuses."""
+    """One answer; `ids` are the tokens of `text`, and text is None when tools are called or the model refuses.
+
+    Attributes:
+        stopped_by: The stop sequence that ended the text; empty for another ending.
+    """
 
     text: str | None
     ids: list[int]
@@ -72,6 +82,7 @@ class Choice:
     refusal: str | None = None
     output_tokens: int = 0
     reasoning_tokens: int = 0
+    stopped_by: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,10 +31,16 @@ class WallClock:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What one key may ask of one model in a minute; the defaults are those of a paying OpenAI account."""
+    """What one key may ask of one model in a minute; the defaults are those of a paying OpenAI account.
+
+    Attributes:
+        tokens_per_minute: Of prompts; where a vendor reserves room for the answer, of that too.
+        output_tokens_per_minute: Of answers, where the vendor counts them apart.
+    """
 
     requests_per_minute: int = 10_000
     tokens_per_minute: int = 10_000_000
+    output_tokens_per_minute: int = 10_000_000
 
 
 # Rates seen in production, for demos: provider_contracts.md section 8, "Faults".

@@ -22,7 +22,14 @@ _CALL_OVERHEAD = 7  # tokens that frame a tool call
 _MOST_CALLS = 3
 _TRICKY_SHARE = 0.3
 _REFUSAL = "I'm sorry, but I can't help with that."
-_REASONING = {"minimal": (0, 32), "low": (32, 192), "medium": (192, 768), "high": (768, 2_048), "xhigh": (2_048, 6_000)}
+_REASONING = {
+    "minimal": (0, 32),
+    "low": (32, 192),
+    "medium": (192, 768),
+    "high": (768, 2_048),
+    "xhigh": (2_048, 6_000),
+    "max": (6_000, 12_000),
+}
 
 # As tokens. Each begins with a space and ends with a stop, so that joined tokens are those of the joined text.
 _SENTENCES = tuple(
@@ -87,11 +94,19 @@ def _choice(ask: Ask, draw: Draw, position: int, ending: str) -> Choice:
 
 
 def _reasoning_tokens(ask: Ask, rng: random.Random) -> int:
-    if not ask.model.reasons:
+    if not ask.model.reasons or ask.thinking_budget == 0:
         return 0
-    if ask.directive.reasoning_tokens is not None:
-        return int(ask.directive.reasoning_tokens)
-    return rng.randint(*_REASONING.get(ask.effort, (0, 0)))
+    wished = ask.directive.reasoning_tokens
+    thought = rng.randint(*_REASONING.get(ask.effort, (0, 0))) if wished is None else int(wished)
+    return thought if ask.thinking_budget is None else min(thought, ask.thinking_budget)
+
+
+def thoughts(ask: Ask, rng: random.Random, size: int) -> list[int]:
+    """What the model thinks aloud, as tokens: at most `size`, fewer where a cut would split a character."""
+    ids = tokens.encode(f"The user said “{_last_words(ask.last_user)}”.")
+    while len(ids) < size:
+        ids += rng.choice(_SENTENCES)
+    return tokens.cut(ids, size)
 
 
 # -- tools
@@ -153,35 +168,42 @@ def _called(calls: list[ToolCall], finish: Finish, used: int, thought: int) -> C
 
 
 def _telling(ask: Ask, rng: random.Random, *, limit: int, thought: int, filtered: bool) -> Choice:
-    ids = _ids(ask, rng)
+    ids, stopped_by = _ids(ask, rng)
     finish: Finish = "stop"
     if filtered:
-        ids, finish = tokens.cut(ids, len(ids) // 2), "content_filter"
+        ids, finish, stopped_by = tokens.cut(ids, len(ids) // 2), "content_filter", ""
     elif len(ids) > limit:
-        ids, finish = tokens.cut(ids, limit), "length"
+        ids, finish, stopped_by = tokens.cut(ids, limit), "length", ""
     return Choice(
         text=tokens.decode(ids) or "",
         ids=ids,
         finish=finish,
         output_tokens=len(ids) + thought,
         reasoning_tokens=thought,
+        stopped_by=stopped_by,
     )
 
 
-def _ids(ask: Ask, rng: random.Random) -> list[int]:
+def _ids(ask: Ask, rng: random.Random) -> tuple[list[int], str]:
+    """The text as tokens, and the stop sequence that cut it."""
     ids = _json_ids(ask, rng) if ask.wants_json else _prose(ask, rng)
     if ask.directive.tokens is not None and not ask.wants_json:
         ids = tokens.cut(ids, int(ask.directive.tokens))
     if not ask.stop:
-        return ids
+        return ids, ""
     text = tokens.decode(ids) or ""
-    cuts = [at for at in map(text.find, ask.stop) if at >= 0]
-    return tokens.encode(text[: min(cuts)]) if cuts else ids
+    cuts = [(at, stop) for stop in ask.stop if (at := text.find(stop)) >= 0]
+    if not cuts:
+        return ids, ""
+    at, stop = min(cuts)
+    return tokens.encode(text[:at]), stop
 
 
 def _json_ids(ask: Ask, rng: random.Random) -> list[int]:
     words = _last_words(ask.last_user)
-    value: object = {"answer": words, "messages": ask.messages, "model": ask.model.name}
+    value: object = {"answer": words, "messages": ask.messages, "model": ask.model.name} | (
+        {"media": ask.media} if ask.media else {}
+    )
     if ask.schema is not None:
         value = ValueMaker(ask.schema, rng, words).make()
     return tokens.encode(orjson.dumps(value).decode())
@@ -201,10 +223,14 @@ def _prose(ask: Ask, rng: random.Random) -> list[int]:
 def _facts(ask: Ask) -> str:
     """The request as the model understood it, in one sentence."""
     facts = [f"{ask.messages} message" + "s" * (ask.messages != 1)]
+    if ask.system:
+        facts.append(f"system “{_last_words(ask.system)}”")
     if ask.tools:
         facts.append("tools " + ", ".join(tool.name for tool in ask.tools))
     if ask.results:
         facts.append("results " + "; ".join(result[:80] for result in ask.results))
+    if ask.media:
+        facts.append("media " + ", ".join(ask.media))
     return f"You said “{_last_words(ask.last_user)}” ({'; '.join(facts)})."
 
 

@@ -8,7 +8,7 @@
 | `DELETE /_control/log` | forgets entries and counters |
 | `POST /_control/faults` | `{"rules": [RULE, ...], "background": {kind: share}}`; what is named is replaced |
 | `POST /_control/latency` | `{"speed": X}` and/or `{"factor": F, "model"?: M}` |
-| `POST /_control/limits` | `{"requests_per_minute"?, "tokens_per_minute"?, "model"?}` |
+| `POST /_control/limits` | `{"requests_per_minute"?, "tokens_per_minute"?, "output_tokens_per_minute"?, "model"?}` |
 | `POST /_control/reset` | back to the configuration |
 
 RULE: `{fault, model?, share?, count?, from_s?, to_s?, after?, retry_after_s?}`, see `faults.Rule`.
@@ -109,7 +109,7 @@ class _Control:
         return self._world.state()
 
     async def set_limits(self, request: web.Request) -> Any:
-        body = await _object(request, {"requests_per_minute", "tokens_per_minute", "model"})
+        body = await _object(request, {"requests_per_minute", "tokens_per_minute", "output_tokens_per_minute", "model"})
         model = body.pop("model", None)
         self._world.limiter.set(Allowance(**body), model)
         return self._world.state()

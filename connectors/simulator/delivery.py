@@ -90,6 +90,7 @@ async def stream(
     fault: Fault,
     rng: random.Random,
     error: bytes,
+    broken: bytes = _BROKEN_FRAME,
 ) -> web.StreamResponse:
     """A streamed answer.
 
@@ -101,12 +102,13 @@ async def stream(
         fault: What goes wrong.
         rng: Randomness for jitter and cuts.
         error: The vendor's event for a failure after the start.
+        broken: An event of the vendor that is no JSON.
     """
     exchange.entry.status = 200
     await _wait_for_first_byte(exchange, pace.first_s, fault)
     response = web.StreamResponse(headers=headers)
     await _prepare(exchange, response)
-    kept = list(_cut_frames(list(frames), fault, error))
+    kept = list(_cut_frames(list(frames), fault, error, broken))
     gaps = pace.gaps([frame.tokens for frame in kept], rng)
     timed = zip(gaps, (frame.data for frame in kept), strict=True)
     await _write_all(exchange, response, _framed(timed, fault.framing, rng))
@@ -114,8 +116,8 @@ async def stream(
     return await _finish(exchange, response, fault.name or "ok")
 
 
-def _cut_frames(frames: list[Frame], fault: Fault, error: bytes) -> Iterable[Frame]:
-    cut = _cut_position(frames, fault.after)
+def _cut_frames(frames: list[Frame], fault: Fault, error: bytes, broken: bytes) -> Iterable[Frame]:
+    cut = cut_position(frames, fault.after)
     match fault.kind:
         case "hang_after_headers" | "empty_body":
             return ()
@@ -124,14 +126,14 @@ def _cut_frames(frames: list[Frame], fault: Fault, error: bytes) -> Iterable[Fra
         case "error_mid_stream":
             return [*frames[:cut], Frame(error)]
         case "malformed":
-            return [*frames[:cut], Frame(_BROKEN_FRAME), *frames[cut:]]
+            return [*frames[:cut], Frame(broken), *frames[cut:]]
         case "no_done":
             return frames[:-1]
         case _:
             return frames
 
 
-def _cut_position(frames: list[Frame], after: int) -> int:
+def cut_position(frames: list[Frame], after: int) -> int:
     """Where `after` content frames are out, and at the latest before the finish."""
     content = [position for position, frame in enumerate(frames) if frame.tokens]
     if not content:
@@ -147,7 +149,7 @@ def _framed(writes: Iterable[tuple[float, bytes]], framing: frozenset[str], rng:
     if "comments" in framing:
         writes = ((gap, _COMMENT + data) for gap, data in writes)
     if "crlf" in framing:
-        writes = ((gap, data.replace(b"\n", b"\r\n")) for gap, data in writes)
+        writes = ((gap, data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")) for gap, data in writes)
     if framing & {"join_events", "split_bytes"}:
         writes = _joined(writes)
     if "split_bytes" in framing:

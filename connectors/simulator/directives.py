@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _DIRECTIVE = re.compile(r"\s*\[\[sim:([^\]]*)\]\]\s*")
-_WORDS = frozenset({"fault", "model", "tool"})
+_WORDS = frozenset({"fault", "finish", "model", "quirk", "thinking", "tool"})
 _NUMBERS = frozenset(
     {"after", "fail_attempts", "retry_after_s", "latency_ms", "cadence_ms", "tokens", "reasoning_tokens"}
 )
@@ -23,8 +23,11 @@ class Directive:
     """The wishes of one message; None or empty means not wished for."""
 
     fault: str = ""
+    finish: str = ""
     model: str = ""
     tool: str = ""
+    quirk: str = ""
+    thinking: str = ""
     after: float | None = None
     fail_attempts: float | None = None
     retry_after_s: float | None = None

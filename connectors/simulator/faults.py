@@ -21,6 +21,7 @@ ERRORS = frozenset(
         "auth",
         "permission",
         "quota_exhausted",
+        "billing",
         "rate_limited",
         "overloaded",
         "provider_fault",

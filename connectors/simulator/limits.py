@@ -1,9 +1,10 @@
-"""Rate limits: a bucket of requests and one of tokens per key and model, in OpenAI's sense and spelling-free.
+"""Rate limits: buckets of requests, tokens and output tokens per key and model, free of any vendor's spelling.
 
 Buckets refill continuously (platform.openai.com/docs/guides/rate-limits): a minute fills them.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from connectors.simulator.config import Allowance
 
@@ -33,10 +34,10 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class RateState:
-    """Both buckets after a request, for the answer's headers.
+    """The buckets after a request, for the answer's headers.
 
     Attributes:
-        short_of: `requests` or `tokens` when the request was refused, else empty.
+        short_of: `requests`, `tokens` or `output_tokens` when the request was refused, else empty.
         wait_s: When to come back, if refused.
         asked: What the request wanted from the bucket that was short.
     """
@@ -47,6 +48,9 @@ class RateState:
     remaining_tokens: int
     reset_requests_s: float
     reset_tokens_s: float
+    limit_output_tokens: int
+    remaining_output_tokens: int
+    reset_output_tokens_s: float
     short_of: str = ""
     wait_s: float = 0.0
     asked: int = 0
@@ -58,7 +62,7 @@ class Limiter:
     def __init__(self, allowance: Allowance) -> None:
         self.default = allowance
         self.by_model: dict[str, Allowance] = {}
-        self._buckets: dict[tuple[str, str], tuple[Bucket, Bucket]] = {}
+        self._buckets: dict[tuple[str, str], _Buckets] = {}
 
     def set(self, allowance: Allowance, model: str | None = None) -> None:
         """Changes the allowance of one model or, without a model, of all; buckets start full again."""
@@ -69,31 +73,47 @@ class Limiter:
         self._buckets.clear()
 
     def take(self, key: str, model: str, *, tokens: int, now: float) -> RateState:
-        """Takes one request and its tokens, or nothing when either bucket is short."""
-        requests, budget = self._pair(key, model, now)
-        requests.refill(now)
-        budget.refill(now)
+        """Takes one request and its tokens, or nothing when a bucket is short."""
+        buckets = self._of(key, model, now)
+        requests, budget, output = buckets
+        for bucket in buckets:
+            bucket.refill(now)
         # More tokens than the bucket can hold would never fit: OpenAI refuses them, here they wait for a full one.
         tokens = min(tokens, budget.limit)
         if wait_s := requests.wait_s(1):
-            return _state(requests, budget, short_of="requests", wait_s=wait_s, asked=1)
+            return _state(buckets, short_of="requests", wait_s=wait_s, asked=1)
         if wait_s := budget.wait_s(tokens):
-            return _state(requests, budget, short_of="tokens", wait_s=wait_s, asked=tokens)
+            return _state(buckets, short_of="tokens", wait_s=wait_s, asked=tokens)
+        if wait_s := output.wait_s(1):
+            return _state(buckets, short_of="output_tokens", wait_s=wait_s, asked=1)
         requests.level -= 1
         budget.level -= tokens
-        return _state(requests, budget)
+        return _state(buckets)
 
-    def _pair(self, key: str, model: str, now: float) -> tuple[Bucket, Bucket]:
-        pair = self._buckets.get((key, model))
-        if pair is None:
-            allowance = self.by_model.get(model, self.default)
-            limits = (allowance.requests_per_minute, allowance.tokens_per_minute)
-            pair = (Bucket(limits[0], limits[0], now), Bucket(limits[1], limits[1], now))
-            self._buckets[key, model] = pair
-        return pair
+    def spend_output(self, key: str, model: str, tokens: int, *, now: float) -> None:
+        """Takes an answer's tokens; they are known only when it is made, so the bucket may end below zero."""
+        output = self._of(key, model, now).output
+        output.refill(now)
+        output.level -= tokens
+
+    def _of(self, key: str, model: str, now: float) -> "_Buckets":
+        buckets = self._buckets.get((key, model))
+        if buckets is None:
+            row = self.by_model.get(model, self.default)
+            limits = (row.requests_per_minute, row.tokens_per_minute, row.output_tokens_per_minute)
+            buckets = _Buckets(*(Bucket(limit, limit, now) for limit in limits))
+            self._buckets[key, model] = buckets
+        return buckets
 
 
-def _state(requests: Bucket, tokens: Bucket, *, short_of: str = "", wait_s: float = 0.0, asked: int = 0) -> RateState:
+class _Buckets(NamedTuple):
+    requests: Bucket
+    tokens: Bucket
+    output: Bucket
+
+
+def _state(buckets: _Buckets, *, short_of: str = "", wait_s: float = 0.0, asked: int = 0) -> RateState:
+    requests, tokens, output = buckets
     return RateState(
         limit_requests=requests.limit,
         limit_tokens=tokens.limit,
@@ -101,6 +121,9 @@ def _state(requests: Bucket, tokens: Bucket, *, short_of: str = "", wait_s: floa
         remaining_tokens=max(0, int(tokens.level)),
         reset_requests_s=requests.reset_s(),
         reset_tokens_s=tokens.reset_s(),
+        limit_output_tokens=output.limit,
+        remaining_output_tokens=max(0, int(output.level)),
+        reset_output_tokens_s=output.reset_s(),
         short_of=short_of,
         wait_s=wait_s,
         asked=asked,

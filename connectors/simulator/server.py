@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from connectors.simulator import control, openai
+from connectors.simulator import anthropic, compatible, control, gemini, openai
 from connectors.simulator.config import Allowance, Clock, SimConfig, WallClock
 from connectors.simulator.world import World
 
 HOST = "127.0.0.1"
 _MAX_BODY_BYTES = 50 * 1024 * 1024  # provider_contracts.md section 2
-_VENDORS = (openai,)
+_VENDORS = (anthropic, gemini, openai, compatible)  # in this order: OpenAI answers whatever is left of `/v1`
 _GRACE_S = 0.1  # hanging requests are part of the game: closing does not wait for them
 WORLD = web.AppKey("world", World)
 
@@ -43,6 +43,11 @@ class Simulator:
     def base_url(self) -> str:
         """What an OpenAI client takes as its base URL."""
         return f"http://{HOST}:{self.port}/v1"
+
+    @property
+    def root_url(self) -> str:
+        """What a client of Anthropic or Gemini takes as its base URL."""
+        return f"http://{HOST}:{self.port}"
 
     @property
     def control_url(self) -> str:

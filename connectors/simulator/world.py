@@ -13,7 +13,7 @@ from connectors.simulator.faults import FaultBook
 from connectors.simulator.journal import Entry, Journal
 from connectors.simulator.limits import Limiter
 from connectors.simulator.models import ModelTable
-from connectors.simulator.prompt_cache import PromptCache
+from connectors.simulator.prompt_cache import MarkedCache, PromptCache
 from connectors.simulator.timing import Latency
 
 
@@ -35,6 +35,7 @@ class World:
         self.latency = Latency(self.config.speed)
         self.limiter = Limiter(self.config.allowance)
         self.prompt_cache = PromptCache()
+        self.marked_cache = MarkedCache()
         self._attempts: Tally[bytes] = Tally()
         self._conversations: Tally[bytes] = Tally()
 

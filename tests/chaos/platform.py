@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,12 @@ class Platform:
     children: dict[str, int] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def admin(self) -> str:
+        """Address of the gateway process's own admin port."""
+        port = next(line["admin_port"] for line in reversed(self.lines) if line.get("stage") == "gateway")
+        return f"http://127.0.0.1:{port}"
+
     async def until(self, holds: Callable[[], bool], timeout_s: float = 60) -> None:
         """Wait until a condition over the printed lines holds."""
         async with asyncio.timeout(timeout_s):
@@ -87,26 +93,37 @@ class Platform:
 
 
 @contextlib.asynccontextmanager
-async def platform(folder: Path, *options: str) -> AsyncIterator[Platform]:
-    """Start everything on free ports; orderly stop at the end, which must work too."""
+async def platform(
+    folder: Path, *options: str, catalog: str | None = None, environment: Mapping[str, str] | None = None
+) -> AsyncIterator[Platform]:
+    """Start everything on free ports; orderly stop at the end, which must work too.
+
+    `catalog` (its text) and the keys in `environment` replace the simulated provider of `CATALOG`.
+    """
     simulator = await serve(0, seed=1, speed=0, allowance=Allowance(10**9, 10**12))
-    catalog = folder / "catalog.yaml"
-    catalog.write_text(CATALOG.format(url=simulator.base_url))
+    path = folder / "catalog.yaml"
+    path.write_text(catalog or CATALOG.format(url=simulator.base_url))
     gateway_port, kafka_port = free_port(), free_port()
-    environment = os.environ | {
-        "MILLRACE_CONFIG": str(catalog),
+    variables = os.environ | {
+        "MILLRACE_CONFIG": str(path),
         "TEST_SIM_KEY": "sk-sim-test",
         "TEST_MAIN_KEYS": KEY,
         "TEST_OTHER_KEYS": KEY + "-other",
+        **(environment or {}),
     }
-    environment.pop("MILLRACE_KAFKA_BOOTSTRAP", None)
+    variables.pop("MILLRACE_KAFKA_BOOTSTRAP", None)
     log = (folder / "up.log").open("wb")
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "pipeline", "up", "--data-dir", str(folder / "data"),
         "--kafka-port", str(kafka_port), "--port", str(gateway_port), "--admin-port", str(free_port()), *options,
-        stdout=asyncio.subprocess.PIPE, stderr=log, env=environment, limit=2**20,
+        stdout=asyncio.subprocess.PIPE, stderr=log, env=variables, limit=2**20,
     )  # fmt: skip
-    running = Platform(process, simulator, f"http://127.0.0.1:{gateway_port}", f"127.0.0.1:{kafka_port}")
+    running = Platform(
+        process,
+        simulator,
+        f"http://127.0.0.1:{gateway_port}",
+        f"127.0.0.1:{kafka_port}",
+    )
     reading = asyncio.create_task(running.read())
     try:
         await running.until(lambda: bool(running.children) or process.returncode is not None, 120)

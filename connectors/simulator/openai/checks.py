@@ -3,79 +3,66 @@
 Every refusal has the vendor's wording, `param` and `code`, so that error mapping is tested on the real thing.
 """
 
-from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple, cast
-
-import orjson
+from collections.abc import Mapping
+from typing import Any
 
 from connectors.simulator.models import Model, ModelTable
 from connectors.simulator.openai.errors import Refused
+from connectors.simulator.openai.fields import (
+    ARRAY,
+    BOOLEAN,
+    OBJECT,
+    STRING,
+    Body,
+    Kind,
+    check_field,
+    decimal,
+    integer,
+    json_object,
+    wrong_type,
+)
 
-Body = dict[str, Any]
-
-
-class _Kind(NamedTuple):
-    types: tuple[type, ...]
-    said: str
-    low: float | None = None
-    high: float | None = None
-
-
-_STRING = _Kind((str,), "a string")
-_BOOLEAN = _Kind((bool,), "a boolean")
-_OBJECT = _Kind((dict,), "an object")
-_ARRAY = _Kind((list,), "an array")
-
-
-def _integer(low: int | None = None, high: int | None = None) -> _Kind:
-    return _Kind((int,), "an integer", low, high)
-
-
-def _decimal(low: float, high: float) -> _Kind:
-    return _Kind((int, float), "a decimal", low, high)
-
-
-CHAT_FIELDS: Mapping[str, _Kind] = {
-    "model": _STRING,
-    "messages": _ARRAY,
-    "audio": _OBJECT,
-    "frequency_penalty": _decimal(-2, 2),
-    "logit_bias": _OBJECT,
-    "logprobs": _BOOLEAN,
-    "max_completion_tokens": _integer(1),
-    "max_tokens": _integer(1),
-    "metadata": _OBJECT,
-    "modalities": _ARRAY,
-    "n": _integer(1, 128),
-    "parallel_tool_calls": _BOOLEAN,
-    "prediction": _OBJECT,
-    "presence_penalty": _decimal(-2, 2),
-    "prompt_cache_key": _STRING,
-    "prompt_cache_retention": _STRING,
-    "reasoning_effort": _STRING,
-    "response_format": _OBJECT,
-    "safety_identifier": _STRING,
-    "seed": _integer(),
-    "service_tier": _STRING,
-    "stop": _Kind((str, list), "a string or an array of strings"),
-    "store": _BOOLEAN,
-    "stream": _BOOLEAN,
-    "stream_options": _OBJECT,
-    "temperature": _decimal(0, 2),
-    "tool_choice": _Kind((str, dict), "one of a string or an object"),
-    "tools": _ARRAY,
-    "top_logprobs": _integer(0, 20),
-    "top_p": _decimal(0, 1),
-    "user": _STRING,
-    "verbosity": _STRING,
-    "web_search_options": _OBJECT,
+CHAT_FIELDS: Mapping[str, Kind] = {
+    "model": STRING,
+    "messages": ARRAY,
+    "audio": OBJECT,
+    "frequency_penalty": decimal(-2, 2),
+    "logit_bias": OBJECT,
+    "logprobs": BOOLEAN,
+    "max_completion_tokens": integer(1),
+    "max_tokens": integer(1),
+    "metadata": OBJECT,
+    "modalities": ARRAY,
+    "n": integer(1, 128),
+    "parallel_tool_calls": BOOLEAN,
+    "prediction": OBJECT,
+    "presence_penalty": decimal(-2, 2),
+    "prompt_cache_key": STRING,
+    "prompt_cache_retention": STRING,
+    "reasoning_effort": STRING,
+    "response_format": OBJECT,
+    "safety_identifier": STRING,
+    "seed": integer(),
+    "service_tier": STRING,
+    "stop": Kind((str, list), "a string or an array of strings"),
+    "store": BOOLEAN,
+    "stream": BOOLEAN,
+    "stream_options": OBJECT,
+    "temperature": decimal(0, 2),
+    "tool_choice": Kind((str, dict), "one of a string or an object"),
+    "tools": ARRAY,
+    "top_logprobs": integer(0, 20),
+    "top_p": decimal(0, 1),
+    "user": STRING,
+    "verbosity": STRING,
+    "web_search_options": OBJECT,
 }
-EMBEDDING_FIELDS: Mapping[str, _Kind] = {
-    "model": _STRING,
-    "input": _Kind((str, list), "a string or an array"),
-    "dimensions": _integer(1),
-    "encoding_format": _STRING,
-    "user": _STRING,
+EMBEDDING_FIELDS: Mapping[str, Kind] = {
+    "model": STRING,
+    "input": Kind((str, list), "a string or an array"),
+    "dimensions": integer(1),
+    "encoding_format": STRING,
+    "user": STRING,
 }
 _SAMPLING = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs", "logit_bias")
 _DEFAULTS: Mapping[str, Any] = {
@@ -87,21 +74,13 @@ _DEFAULTS: Mapping[str, Any] = {
 }
 
 
-def parse(raw: bytes, fields: Mapping[str, _Kind]) -> Body:
+def parse(raw: bytes, fields: Mapping[str, Kind]) -> Body:
     """The body as an object with known fields of the right types; nulls are left out, as the API takes them.
 
     Raises:
         Refused: Anything else.
     """
-    try:
-        body = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        body = None
-    if not isinstance(body, dict):
-        raise Refused(
-            "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP "
-            "library correctly. The OpenAI API expects a JSON payload, but what was sent was not valid JSON.)"
-        )
+    body = json_object(raw)
     if unknown := sorted(body.keys() - fields.keys()):
         plural = "s" if len(unknown) > 1 else ""
         raise Refused(f"Unrecognized request argument{plural} supplied: {', '.join(unknown)}")
@@ -109,42 +88,8 @@ def parse(raw: bytes, fields: Mapping[str, _Kind]) -> Body:
     if "model" not in body:
         raise Refused("you must provide a model parameter")
     for name, value in body.items():
-        _check_field(name, value, fields[name])
+        check_field(name, value, fields[name])
     return body
-
-
-def _check_field(name: str, value: Any, kind: _Kind) -> None:
-    is_flag = isinstance(value, bool)  # a bool is an int for Python, not for JSON
-    if is_flag != (kind is _BOOLEAN) or not isinstance(value, kind.types):
-        raise wrong_type(name, value, kind.said)
-    if kind.low is not None and cast(float, value) < kind.low:
-        raise _out_of_range(name, value, kind, "below minimum", ">=", kind.low)
-    if kind.high is not None and cast(float, value) > kind.high:
-        raise _out_of_range(name, value, kind, "above maximum", "<=", kind.high)
-
-
-def _out_of_range(name: str, value: Any, kind: _Kind, side: str, sign: str, bound: float) -> Refused:
-    number = kind.said.split()[-1]
-    message = f"Invalid '{name}': {number} {side} value. Expected a value {sign} {bound:g}, but got {value} instead."
-    side = "max" if sign == "<=" else "min"
-    return Refused(message, param=name, code=f"{number}_{'above' if side == 'max' else 'below'}_{side}_value")
-
-
-def wrong_type(name: str, value: Any, expected: str) -> Refused:
-    names = {bool: "a boolean", int: "an integer", float: "a decimal", str: "a string", list: "an array"}
-    got = "null" if value is None else names.get(type(value), "an object")
-    message = f"Invalid type for '{name}': expected {expected}, but got {got} instead."
-    return Refused(message, param=name, code="invalid_type")
-
-
-def missing(name: str) -> Refused:
-    return Refused(f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter")
-
-
-def invalid_value(name: str, value: Any, supported: Collection[str]) -> Refused:
-    options = ", ".join(f"'{option}'" for option in supported)
-    message = f"Invalid value: '{value}'. Supported values are: {options}."
-    return Refused(message, param=name, code="invalid_value")
 
 
 def find_model(body: Body, table: ModelTable, *, embeddings: bool | None = False) -> Model:

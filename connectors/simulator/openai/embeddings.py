@@ -8,11 +8,16 @@ from hashlib import blake2b
 from typing import Any
 
 import orjson
+from aiohttp import web
 
-from connectors.simulator import tokens
+from connectors.simulator import delivery, timing, tokens
+from connectors.simulator.delivery import Reply
+from connectors.simulator.faults import ERRORS
 from connectors.simulator.models import Model
-from connectors.simulator.openai.checks import Body, invalid_value, missing
 from connectors.simulator.openai.errors import Refused
+from connectors.simulator.openai.fields import Body, invalid_value, missing
+from connectors.simulator.openai.journey import JSON, Manners, begin
+from connectors.simulator.world import Exchange
 
 _TOUCHED = 8  # dimensions that each word moves
 _MOST_INPUTS = 2_048
@@ -65,6 +70,26 @@ def whole(body: Body, texts: list[str], model: Model) -> bytes:
     ]
     cost = dict.fromkeys(("prompt_tokens", "total_tokens"), spent(texts))
     return orjson.dumps({"object": "list", "data": data, "model": model.name, "usage": cost})
+
+
+async def answer(exchange: Exchange, manners: Manners, body: Body, model: Model) -> web.StreamResponse:
+    """The whole journey of a request for embeddings.
+
+    Raises:
+        Refused: See `inputs`.
+    """
+    world = exchange.world
+    texts = inputs(body, model)
+    attempt = begin(exchange, manners, model, exchange.entry.body, spend=spent(texts))
+    if isinstance(attempt, Reply):
+        return await delivery.send(exchange, attempt, outcome="rate_limited")
+    fault = world.faults.chance(model.name, attempt.draw, now=world.clock.now())
+    exchange.entry.fault = fault.name
+    if fault.kind in ERRORS | {"error_200", "error_mid_stream"}:
+        return await delivery.send(exchange, manners.failed(fault, attempt.headers), outcome=fault.name)
+    delay_s = timing.first_token_s(model, attempt.draw.stream("pace")) * world.latency.scale(model.name)
+    reply = Reply(200, {**attempt.headers, "content-type": JSON}, whole(body, texts, model))
+    return await delivery.send(exchange, reply, outcome=fault.name or "ok", delay_s=delay_s, fault=fault)
 
 
 def _packed(values: "array[float]") -> str:

@@ -30,6 +30,7 @@ class Refused(Exception):
         kind: str = "invalid_request_error",
     ) -> None:
         super().__init__(message)
+        self.message = message
         self.status = status
         self.body = error_body(message, kind=kind, param=param, code=code)
 
@@ -98,6 +99,7 @@ _FAULTS = {
     "conflict": _Row(409, _INVALID, "conflict", "The resource was updated by another request. Please try again."),
     "not_found": _Row(404, _INVALID, "model_not_found", "The model does not exist or you do not have access to it."),
 }
+_FAULTS["billing"] = _FAULTS["quota_exhausted"]  # OpenAI says the same to both
 _RETRY_AFTER_S = {"rate_limited": 1.0}
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from connectors.simulator import tokens
-from connectors.simulator.openai.checks import invalid_value, missing, wrong_type
+from connectors.simulator import media, tokens
 from connectors.simulator.openai.errors import Refused
+from connectors.simulator.openai.fields import invalid_value, missing, wrong_type
 
 Message = dict[str, Any]
 
@@ -35,7 +35,7 @@ def check(messages: list[Any]) -> None:
         raise Refused(message, param="messages", code="empty_array")
     for position, message in enumerate(messages):
         _check_message(message, f"messages[{position}]")
-    _check_pairing(messages)
+    check_pairing(messages)
 
 
 def _check_message(message: Any, path: str) -> None:
@@ -50,7 +50,7 @@ def _check_message(message: Any, path: str) -> None:
         name = f"{path}.{unknown[0]}"
         raise Refused(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
     if role == "assistant" and message.get("tool_calls") is not None:
-        _check_calls(message["tool_calls"], f"{path}.tool_calls")
+        check_calls(message["tool_calls"], f"{path}.tool_calls")
     if role == "tool" and not isinstance(message.get("tool_call_id"), str):
         raise missing(f"{path}.tool_call_id")
     _check_content(message, role, f"{path}.content")
@@ -75,6 +75,8 @@ def _check_part(part: Any, role: str, path: str) -> None:
         raise wrong_type(path, part, "an object")
     kind = part.get("type")
     allowed = _PARTS.get(role, _TEXT_ONLY)
+    if kind == "image_url" and kind not in allowed:
+        raise _misplaced_image(path, role)
     if kind not in allowed:
         raise invalid_value(f"{path}.type", kind, sorted(allowed))
     payload = part.get(kind)
@@ -86,7 +88,21 @@ def _check_part(part: Any, role: str, path: str) -> None:
         raise wrong_type(f"{path}.image_url", payload, "an object")
 
 
-def _check_calls(calls: Any, path: str) -> None:
+def _misplaced_image(path: str, role: str) -> Refused:
+    message = path.partition(".")[0]
+    text = (
+        f"Invalid '{message}'. Image URLs are only allowed for messages with role 'user', "
+        f"but this message with role '{role}' contains an image URL."
+    )
+    return Refused(text, param=message, code="invalid_value")
+
+
+def check_calls(calls: Any, path: str) -> None:
+    """The tool calls of an assistant's turn, each by itself.
+
+    Raises:
+        Refused: The first mistake.
+    """
     if not isinstance(calls, list):
         raise wrong_type(path, calls, "an array of objects")
     if not calls:
@@ -115,8 +131,12 @@ def _check_call(call: Any, path: str) -> None:
             raise wrong_type(f"{path}.function.{name}", value, "a string")
 
 
-def _check_pairing(messages: list[Message]) -> None:
-    """Results follow the assistant turn that called for them, all of them, and nothing comes between."""
+def check_pairing(messages: list[Message]) -> None:
+    """Results follow the assistant turn that called for them, all of them, and nothing comes between.
+
+    Raises:
+        Refused: A result without its call, or a call without its result.
+    """
     waiting: set[str] = set()
     for position, message in enumerate(messages):
         path = f"messages.[{position}].role"
@@ -158,6 +178,24 @@ def media_tokens(messages: list[Message]) -> int:
     """Tokens of images, files and audio: a flat price each."""
     lists = (message["content"] for message in messages if isinstance(message.get("content"), list))
     return sum(tokens.IMAGE_TOKENS for parts in lists for part in parts if part["type"] not in {"text", "refusal"})
+
+
+def media_of(messages: list[Message]) -> tuple[str, ...]:
+    """Images, files and audio of all messages, described."""
+    lists = (message["content"] for message in messages if isinstance(message.get("content"), list))
+    return tuple(_described(part) for parts in lists for part in parts if part["type"] not in {"text", "refusal"})
+
+
+def _described(part: Mapping[str, Any]) -> str:
+    match part:
+        case {"type": "image_url", "image_url": {"url": str(url)}}:
+            return media.of_url("image", url)
+        case {"type": "input_audio", "input_audio": {"format": str(name), "data": str(data)}}:
+            return media.of_base64("audio", name, data)
+        case {"type": "file", "file": {"file_data": str(data)}}:
+            return media.of_url("file", data)
+        case _:
+            return str(part["type"])
 
 
 def last_user(messages: list[Message]) -> tuple[str, tuple[str, ...]]:

@@ -14,7 +14,7 @@ from connectors.simulator.delivery import Frame
 
 Json = dict[str, Any]
 
-_DONE = Frame(b"data: [DONE]\n\n")
+DONE = Frame(b"data: [DONE]\n\n")
 _MADE_UP_TOKENS = (" the", " a", " of", " and", " to")
 
 
@@ -58,11 +58,16 @@ def usage(answer: Answer) -> Json:
 
 def whole(answer: Answer, envelope: Envelope) -> bytes:
     """The body of an unstreamed answer."""
+    return orjson.dumps(completion(answer, envelope))
+
+
+def completion(answer: Answer, envelope: Envelope) -> Json:
+    """The same as an object."""
     body = envelope.head("chat.completion")
     body["choices"] = [_whole_choice(choice, position, envelope) for position, choice in enumerate(answer.choices)]
     if envelope.show_usage:
         body["usage"] = usage(answer)
-    return orjson.dumps(body)
+    return body
 
 
 def _whole_choice(choice: Choice, position: int, envelope: Envelope) -> Json:
@@ -84,8 +89,12 @@ def _logprobs(ids: list[int], envelope: Envelope) -> Json | None:
     """Made-up, plausible probabilities: a function of the token, so that streams and bodies agree."""
     if not envelope.logprobs or not ids:
         return None
-    singles = tokens.pieces(ids, random.Random(0), most=1)
-    return {"content": [_logprob(text, part, envelope.top_logprobs) for text, part in singles], "refusal": None}
+    return {"content": probabilities(ids, envelope.top_logprobs), "refusal": None}
+
+
+def probabilities(ids: list[int], top: int) -> list[Json]:
+    """One row per token, each with its `top` alternatives."""
+    return [_logprob(text, part, top) for text, part in tokens.pieces(ids, random.Random(0), most=1)]
 
 
 def _logprob(text: str, ids: list[int], top: int) -> Json:
@@ -108,7 +117,14 @@ class _Cutter:
 
 
 def frames(answer: Answer, envelope: Envelope, rng: random.Random, *, most: int) -> Iterator[Frame]:
-    """Role, content, finish per choice, choices in turns; then usage if it was asked for; then `[DONE]`.
+    """The chunks as events, then `[DONE]`; arguments as those of `chunks`."""
+    for chunk, size in chunks(answer, envelope, rng, most=most):
+        yield frame(chunk, size)
+    yield DONE
+
+
+def chunks(answer: Answer, envelope: Envelope, rng: random.Random, *, most: int) -> Iterator[tuple[Json, int]]:
+    """Role, content, finish per choice, choices in turns; then usage if it was asked for; each with its tokens.
 
     Args:
         answer: What to say.
@@ -122,13 +138,13 @@ def frames(answer: Answer, envelope: Envelope, rng: random.Random, *, most: int)
     lanes = (_steps(choice, position, envelope, _Cutter(rng, most)) for position, choice in enumerate(answer.choices))
     for turn in zip_longest(*lanes):
         for step in filter(None, turn):
-            yield _frame({**head, "choices": [step[0]], **tail}, step[1])
+            yield {**head, "choices": [step[0]], **tail}, step[1]
     if envelope.show_usage:
-        yield _frame({**head, "choices": [], "usage": usage(answer)})
-    yield _DONE
+        yield {**head, "choices": [], "usage": usage(answer)}, 0
 
 
-def _frame(chunk: Json, size: int = 0) -> Frame:
+def frame(chunk: Json, size: int = 0) -> Frame:
+    """A chunk as an event."""
     return Frame(b"data: " + orjson.dumps(chunk) + b"\n\n", size)
 
 

@@ -1,6 +1,5 @@
 """From a chat completion request to an `Ask`: every check, then the translation."""
 
-import re
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
@@ -11,10 +10,11 @@ from connectors.simulator.ask import Ask, Schema, Tool
 from connectors.simulator.directives import BadDirective
 from connectors.simulator.models import Model, ModelTable
 from connectors.simulator.openai import messages
-from connectors.simulator.openai.checks import CHAT_FIELDS, Body, check_knobs, find_model, invalid_value, missing, parse
+from connectors.simulator.openai.checks import CHAT_FIELDS, check_knobs, find_model, parse
 from connectors.simulator.openai.errors import Refused
+from connectors.simulator.openai.fields import Body, invalid_value, missing
+from connectors.simulator.openai.schemas import check_name, check_object, check_strict
 
-_NAME = re.compile(r"^[a-zA-Z0-9_-]{1,64}$")
 _CHOICES = ("none", "auto", "required")
 _FORMATS = ("json_object", "json_schema", "text")
 # What decides nothing about the answer: how it is delivered, and labels for the caller's own use.
@@ -35,17 +35,43 @@ def read(raw: bytes, table: ModelTable) -> tuple[Ask, Body]:
     if "messages" not in body:
         raise missing("messages")
     model = find_model(body, table)
+    if model.responses_only:
+        raise _no_chat_model()
     check_knobs(body, model)
     messages.check(body["messages"])
-    tools = _tools(body)
-    choice, forced = _tool_choice(body, tools)
-    wants_json, schema = _format(body)
-    ask = _ask(body, model, tools=tools, tool_choice=choice, forced_tool=forced, wants_json=wants_json, schema=schema)
+    ask = understood(body, model, **checked_parts(body))
     _check_context(ask)
     return ask, body
 
 
-def _ask(body: Body, model: Model, **understood: Any) -> Ask:
+def _no_chat_model() -> Refused:
+    message = (
+        "This is not a chat model and thus not supported in the v1/chat/completions endpoint. "
+        "Did you mean to use v1/completions?"
+    )
+    return Refused(message, param="model", status=404)
+
+
+def checked_parts(body: Body) -> dict[str, Any]:
+    """Tools, tool choice and format, checked; by the names that `Ask` has for them.
+
+    Raises:
+        Refused: A definition, a choice or a format that the API does not take.
+    """
+    tools = _tools(body)
+    choice, forced = _tool_choice(body, tools)
+    wants_json, schema = _format(body)
+    return {
+        "tools": tools,
+        "tool_choice": choice,
+        "forced_tool": forced,
+        "wants_json": wants_json,
+        "schema": schema,
+    }
+
+
+def understood(body: Body, model: Model, **parts: Any) -> Ask:
+    """The request as an `Ask`; `parts` are its checked tools and format."""
     said, results = messages.last_user(body["messages"])
     try:
         said, directive = directives.read(said)
@@ -66,12 +92,13 @@ def _ask(body: Body, model: Model, **understood: Any) -> Ask:
         last_user=said,
         results=results,
         directive=directive,
+        media=messages.media_of(body["messages"]),
         parallel_tools=body.get("parallel_tool_calls", True),
         max_tokens=body.get("max_completion_tokens", body.get("max_tokens")),
         stop=tuple(filter(None, [stop] if isinstance(stop, str) else stop)),
         choices=body.get("n", 1),
         effort=body.get("reasoning_effort", model.default_effort),
-        **understood,
+        **parts,
     )
 
 
@@ -115,24 +142,13 @@ def _tool(definition: Any, path: str) -> Tool:
     if unknown := sorted(function.keys() - {"name", "description", "parameters", "strict"}):
         name = f"{path}.function.{unknown[0]}"
         raise Refused(f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
-    _check_name(function["name"], f"{path}.function.name")
+    check_name(function["name"], f"{path}.function.name")
     parameters = function.get("parameters") or {"type": "object", "properties": {}}
     what = f"Invalid schema for function '{function['name']}'"
-    if not isinstance(parameters, dict) or parameters.get("type") != "object":
-        message = f"{what}: schema must be a JSON Schema of 'type: \"object\"'."
-        raise Refused(message, param=f"{path}.function.parameters", code="invalid_function_parameters")
+    check_object(parameters, what, param=f"{path}.function.parameters", code="invalid_function_parameters")
     if function.get("strict"):
-        _check_strict(parameters, (), what, param=f"{path}.function.parameters", code="invalid_function_parameters")
+        check_strict(parameters, (), what, param=f"{path}.function.parameters", code="invalid_function_parameters")
     return Tool(function["name"], function.get("description") or "", parameters)
-
-
-def _check_name(name: Any, path: str) -> None:
-    if not isinstance(name, str) or not _NAME.match(name):
-        message = (
-            f"Invalid '{path}': string does not match pattern. Expected a string that matches the pattern "
-            "'^[a-zA-Z0-9_-]+$'."
-        )
-        raise Refused(message, param=path, code="invalid_value")
 
 
 def _tool_choice(body: Body, tools: tuple[Tool, ...]) -> tuple[Literal["auto", "none", "required"], str]:
@@ -177,40 +193,9 @@ def _answer_schema(wish: Mapping[str, Any]) -> Schema:
     for name in ("name", "schema"):
         if name not in outer:
             raise missing(f"{path}.{name}")
-    _check_name(outer["name"], f"{path}.name")
+    check_name(outer["name"], f"{path}.name")
     what = f"Invalid schema for response_format '{outer['name']}'"
-    schema = outer["schema"]
-    if not isinstance(schema, dict) or schema.get("type") != "object":
-        message = f"{what}: schema must be a JSON Schema of 'type: \"object\"'."
-        raise Refused(message, param="response_format")
+    schema = check_object(outer["schema"], what, param="response_format")
     if outer.get("strict"):
-        _check_strict(schema, (), what, param="response_format")
-    return cast(Schema, schema)
-
-
-def _check_strict(schema: Any, where: tuple[str, ...], what: str, *, param: str, code: str | None = None) -> None:
-    """Strict mode: every object is closed and requires all its properties (OpenAI guide "Structured outputs")."""
-    if isinstance(schema, list):
-        for part in schema:
-            _check_strict(part, where, what, param=param, code=code)
-    if not isinstance(schema, dict):
-        return
-    if "properties" in schema:
-        _check_closed(schema, f"{what}: In context={where!r}, ", param=param, code=code)
-    for name in ("properties", "$defs", "definitions"):
-        for key, part in (schema.get(name) or {}).items():
-            _check_strict(part, (*where, name, key), what, param=param, code=code)
-    for name in ("items", "anyOf"):
-        _check_strict(schema.get(name), (*where, name), what, param=param, code=code)
-
-
-def _check_closed(schema: Schema, what: str, *, param: str, code: str | None) -> None:
-    if schema.get("additionalProperties") is not False:
-        message = f"{what}'additionalProperties' is required to be supplied and to be false."
-        raise Refused(message, param=param, code=code)
-    if absent := [name for name in schema["properties"] if name not in schema.get("required", ())]:
-        message = (
-            f"{what}'required' is required to be supplied and to be an array including every key in properties. "
-            f"Missing '{absent[0]}'."
-        )
-        raise Refused(message, param=param, code=code)
+        check_strict(schema, (), what, param="response_format")
+    return schema

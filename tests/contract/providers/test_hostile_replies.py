@@ -41,6 +41,7 @@ USAGE = maybe(
 )
 REPLY = maybe(id=st.just("x"), choices=st.lists(CHOICE, max_size=2), usage=USAGE, error=ANY, service_tier=ANY, code=ANY)
 adapters = pytest.mark.parametrize("name", ADAPTERS)
+chat_adapters = pytest.mark.parametrize("name", ["openai", "openai-compatible"])
 
 
 @adapters
@@ -85,7 +86,7 @@ def test_nesting_without_end_is_a_malformed_reply(name: str) -> None:
     assert outcome.kind is ErrorKind.MALFORMED_REPLY
 
 
-@adapters
+@chat_adapters
 def test_calls_without_an_id_get_ids_that_differ_within_a_turn_and_between_turns(name: str) -> None:
     calls = [{"function": {"name": "f", "arguments": "{}"}}] * 2
     reply = {"choices": [{"message": {"tool_calls": calls}, "finish_reason": "stop"}]}
@@ -98,7 +99,7 @@ def test_calls_without_an_id_get_ids_that_differ_within_a_turn_and_between_turns
     assert len(ids) == 4, "the same for the same call, different otherwise"
 
 
-@adapters
+@chat_adapters
 def test_calls_without_id_and_index_are_told_apart_in_a_stream(name: str) -> None:
     parser = ADAPTERS[name].stream(CALL)
     for said in ('{"a":', "1}", ""):
@@ -116,7 +117,7 @@ def test_calls_without_id_and_index_are_told_apart_in_a_stream(name: str) -> Non
     ]
 
 
-@adapters
+@chat_adapters
 def test_a_custom_tool_is_told_as_one(name: str) -> None:
     parser = ADAPTERS[name].stream(CALL)
     first = {"index": 0, "id": "call_a", "type": "custom", "custom": {"name": "sql", "input": "select"}}
@@ -133,7 +134,7 @@ def test_a_custom_tool_is_told_as_one(name: str) -> None:
     }
 
 
-@adapters
+@chat_adapters
 @pytest.mark.parametrize("number", ["1e999", "-1", "NaN", "1e300", '"6"', "true", "null", "9" * 30])
 def test_a_number_of_tokens_that_is_none_is_estimated(name: str, number: str) -> None:
     choice = (

@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 from catalog_builder import ROOT, SMALL, loaded, small
 
-from pipeline.catalog_file import dump_document, json_schema, load, parse, read_document, simulated
+from pipeline.catalog_file import (
+    EDGE_ADDRESS,
+    OWN_ADDRESSES,
+    dump_document,
+    json_schema,
+    load,
+    offers_edge,
+    parse,
+    read_document,
+    simulated,
+)
 from schemas.catalog import Catalog, Objective, ObjectiveOverride, Price, Sensitivity, When
 
 DEFAULT = ROOT / "infra" / "catalog.yaml"
@@ -16,7 +26,7 @@ REPORTS = ROOT / "tests" / "unit" / "catalog" / "reports.yaml"
 def test_the_default_catalogue_loads_without_any_key() -> None:
     found = load(DEFAULT, {})
     assert found.off_providers == {"openai"}
-    assert set(found.catalog.models) == {"gpt-4.1", "gpt-4.1-mini", "gpt-4.1-nano", "qwen3-edge-8b"}
+    assert set(found.catalog.models) == {"gpt-4.1", "gpt-4.1-mini", "gpt-4.1-nano", "smollm2-135m", "qwen3-edge-8b"}
     assert {w.message.split(" is not set")[0] for w in found.warnings} == {
         "OPENAI_API_KEY", "MILLRACE_DEMO_KEYS", "ACME_KEYS", "GLOBEX_KEYS",
     }  # fmt: skip
@@ -129,7 +139,7 @@ def test_candidates_stand_for_models_in_order() -> None:
 
 
 def test_an_endpoint_is_provider_model_and_region() -> None:
-    assert load(DEFAULT, {}).catalog.endpoint_of("qwen3-edge-8b") == "edge/qwen3-edge-8b/local"
+    assert load(DEFAULT, {}).catalog.endpoint_of("smollm2-135m") == "edge/smollm2-135m/local"
 
 
 def test_shadows_have_a_budget_and_perhaps_a_judge() -> None:
@@ -225,12 +235,12 @@ def parse_data(text: str) -> Any:
     return document.data
 
 
-def test_the_simulator_plays_providers_that_are_off_and_the_edge() -> None:
+def test_the_simulator_plays_providers_that_are_off_and_servers_of_ones_own() -> None:
     document = read_document(DEFAULT)
     played = simulated(document, off={"openai"}, base_url="http://127.0.0.1:4001/v1", key_env="SIM_KEY")
     found = parse(dump_document(played), {"SIM_KEY": "sim-key"})
     assert found.off_providers == frozenset()
-    for name in ("openai", "edge"):
+    for name in ("openai", "edge", "vllm"):
         provider = found.catalog.providers[name]
         assert (provider.base_url, provider.allow_private_egress) == ("http://127.0.0.1:4001/v1", True)
         assert provider.api_key_env == "SIM_KEY"
@@ -240,9 +250,17 @@ def test_the_simulator_plays_providers_that_are_off_and_the_edge() -> None:
 
 def test_the_simulator_leaves_alone_what_works() -> None:
     document = read_document(DEFAULT)
-    assert simulated(document, off=set(), base_url="http://x/v1", key_env="K", simulate_edge=False) == document
+    assert simulated(document, off=set(), base_url="http://x/v1", key_env="K", at_home=OWN_ADDRESSES) == document
     own_edge = {**document, "providers": {"edge": {**document["providers"]["edge"], "base_url": "http://10.0.0.5/v1"}}}
     assert simulated(own_edge, off=set(), base_url="http://x/v1", key_env="K") == own_edge
+    assert (offers_edge(document), offers_edge(own_edge)) == (True, False)
+
+
+def test_a_real_model_at_the_edge_is_not_simulated() -> None:
+    document = read_document(DEFAULT)
+    played = simulated(document, off=set(), base_url="http://x/v1", key_env="K", at_home={EDGE_ADDRESS})["providers"]
+    assert played["edge"] == document["providers"]["edge"]
+    assert (played["vllm"]["base_url"], played["vllm"]["api_key_env"]) == ("http://x/v1", "K")
 
 
 def test_a_document_with_equal_keys_is_not_read(tmp_path: Any) -> None:

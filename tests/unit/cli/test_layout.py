@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.cli.children import next_pause
 from pipeline.cli.errors import UsageError
-from pipeline.cli.layout import child_environment, parse_scale, slots
+from pipeline.cli.layout import Slot, child_environment, edge_slot, parse_scale, slots
 
 
 def test_few_processes_by_default_and_the_gateway_starts_last() -> None:
@@ -42,6 +42,22 @@ def test_scale_is_read_as_written() -> None:
 def test_malformed_scales_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--scale"):
         parse_scale([text])
+
+
+def test_the_model_at_the_edge_gets_a_process_where_it_can_run() -> None:
+    found = edge_slot(port=8088, offered=True, installed=True, free=True)
+    assert found == Slot("edge", 0, ("edge", "--port", "8088"))
+
+
+@pytest.mark.parametrize(("installed", "free", "said"), [(False, True, "make edge"), (True, False, "8088 is in use")])
+def test_why_the_edge_has_no_model_is_said(installed: bool, free: bool, said: str) -> None:
+    found = edge_slot(port=8088, offered=True, installed=installed, free=free)
+    assert isinstance(found, str)
+    assert said in found
+
+
+def test_a_catalogue_without_edge_wants_no_model() -> None:
+    assert edge_slot(port=8088, offered=False, installed=True, free=True) is None
 
 
 def test_children_see_where_the_platform_is_on_top_of_the_environment() -> None:
