@@ -5,7 +5,9 @@ name that the catalogue gives them stand in `ADAPTERS`.
 """
 
 from connectors.providers.adapter import Adapter, Delta, Estimate, ProviderCall, StreamParser, WireRequest, rough_usage
-from connectors.providers.openai_chat import OPENAI
+from connectors.providers.anthropic import ANTHROPIC
+from connectors.providers.gemini import GEMINI
+from connectors.providers.openai import OPENAI
 from connectors.providers.openai_compatible import OPENAI_COMPATIBLE
 
 __all__ = [
@@ -22,4 +24,6 @@ __all__ = [
 ADAPTERS: dict[str, Adapter] = {
     "openai": OPENAI,
     "openai-compatible": OPENAI_COMPATIBLE,
+    "anthropic": ANTHROPIC,
+    "gemini": GEMINI,
 }

@@ -76,7 +76,7 @@ Estimate = Callable[[ProviderCall, Sequence[Choice]], Usage]
 
 def rough_usage(call: ProviderCall, choices: Sequence[Choice]) -> Usage:
     """Four bytes a token, the rule of thumb for English; for want of a tokenizer."""
-    asked = len(dumps([call.body.get("messages"), call.body.get("tools")]))
+    asked = len(dumps([call.body.get("messages") or call.body.get("input"), call.body.get("tools")]))
     said = sum(
         len((c.text + (c.reasoning_content or "") + (c.refusal or "")).encode("utf-8", "replace"))
         + sum(len(call.name) + len(call.arguments) for call in c.tool_calls)

@@ -20,6 +20,7 @@ def made_id(*seed: object) -> str:
 
 class ChoiceFold:
     __slots__ = (
+        "_annotations",
         "_arguments",
         "_calls",
         "_reasoning",
@@ -38,6 +39,7 @@ class ChoiceFold:
         self._reasoning: list[str] = []
         self._refusal: list[str] = []
         self._thinking: list[dict[str, Any]] = []
+        self._annotations: list[dict[str, Any]] = []
         self._calls: list[ToolCall] = []
         self._arguments: list[list[str]] = []
         self._started = False
@@ -68,6 +70,10 @@ class ChoiceFold:
         """A whole block whose signature is sealed; its text went out as reasoning before."""
         self._thinking.append(block)
         return self._delta({"thinking_blocks": [block]})
+
+    def annotation(self, annotation: dict[str, Any]) -> dict[str, Any]:
+        self._annotations.append(annotation)
+        return self._delta({"annotations": [annotation]})
 
     def call(
         self, id: str, name: str, arguments: str = "", *, extra_content: dict[str, Any] | None = None
@@ -105,6 +111,7 @@ class ChoiceFold:
             refusal="".join(self._refusal) or None,
             reasoning_content="".join(self._reasoning) or None,
             tool_calls=self._calls,
+            annotations=self._annotations,
             thinking_blocks=self._thinking,
             logprobs=self.logprobs,
             finish_reason=finish,

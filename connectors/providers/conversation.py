@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from connectors.providers.notes import system_note
 from connectors.providers.seals import Sealed, opened, plain_id, unseal
-from connectors.providers.wire_json import loads
+from connectors.providers.wire_json import dumps, loads
 from schemas.errors import ErrorKind, ProviderError
 
 __all__ = [
@@ -65,9 +65,12 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Image:
+    """`detail` is OpenAI's: how closely to look."""
+
     source: Inline | Linked
     path: str
     cache: CacheHint | None = None
+    detail: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +95,17 @@ Part = Text | Image | Document | Audio
 
 @dataclass(frozen=True, slots=True)
 class ToolUse:
-    """`signature` is what the vendor wants back with the call."""
+    """`signature` is what the vendor wants back with the call.
+
+    `text` is the arguments as the caller wrote them: a prompt cache matches letters. `state` is what rode in the id.
+    """
 
     id: str
     name: str
     arguments: dict[str, Any]
     signature: str | None = None
+    text: str = "{}"
+    state: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +240,7 @@ class _Reader:
         elif self._mid_system:
             self._turn(System).parts += parts
         else:
-            self._turn(User).parts += [Text(system_note(part.text), part.cache) for part in parts]
+            self._turn(User).parts += [Text(system_note(p.text), p.cache) for p in parts if p.text.strip()]
 
     def _assistant(self, path: str, message: Mapping[str, Any]) -> None:
         if message.get("function_call"):
@@ -252,8 +260,14 @@ class _Reader:
         if not isinstance(function, Mapping):
             raise UnmappableError(path, "only calls of functions are taken")
         sealed = unseal(call.get("id") or "")
+        arguments = _arguments(path, function)
         use = ToolUse(
-            sealed.text, function.get("name") or "", _arguments(path, function), self._signature(call, sealed)
+            sealed.text,
+            function.get("name") or "",
+            arguments,
+            self._signature(call, sealed),
+            _text_of(function, arguments),
+            sealed.state if sealed.owner == self._owner and isinstance(sealed.state, dict) else None,
         )
         if not use.id or not use.name:
             raise UnmappableError(path, "a tool call needs an `id` and a name")
@@ -326,7 +340,8 @@ def _part(path: str, part: Mapping[str, Any]) -> Part:
     if kind in _TEXT_PARTS:
         return Text(_string(path, part, _TEXT_PARTS[kind]), hint)
     if kind == "image_url":
-        return Image(_image_source(path, part["image_url"]["url"]), path, hint)
+        image = part["image_url"]
+        return Image(_image_source(path, image["url"]), path, hint, image.get("detail"))
     if kind == "file":
         return _document(path, _mapping(path, part, "file"), hint)
     if kind == "input_audio":
@@ -370,6 +385,11 @@ def _arguments(path: str, function: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UnmappableError(path, "the arguments of the call are no JSON object")
     return value
+
+
+def _text_of(function: Mapping[str, Any], arguments: dict[str, Any]) -> str:
+    said = function.get("arguments")
+    return said if isinstance(said, str) and said.strip() else dumps(arguments).decode()
 
 
 def _contents(result: ToolResult) -> list[object]:

@@ -17,7 +17,7 @@ from typing import Any
 from connectors.providers.adapter import ProviderCall
 from schemas.errors import ErrorKind, ProviderError
 
-__all__ = ["EFFORTS", "SAMPLING", "Knobs", "fit"]
+__all__ = ["EFFORTS", "SAMPLING", "Knobs", "effort_of", "fit", "leave_out"]
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 SAMPLING = ("temperature", "top_p", "top_k", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs")
@@ -79,6 +79,23 @@ def fit(
     knobs.dropped.sort()
     _clamp_temperature(knobs.values, call.flags)
     return knobs
+
+
+def effort_of(call: ProviderCall) -> str | None:
+    """How hard the model will think: as asked and fitted, else by its default; None: nobody says."""
+    asked = {"reasoning_effort": call.body.get("reasoning_effort")}
+    unwanted: set[str] = set()
+    _fit_effort(asked, call.flags, unwanted)
+    effort = None if unwanted else asked["reasoning_effort"]
+    return effort or call.flags.get("default_effort")
+
+
+def leave_out(name: str, knobs: Knobs, call: ProviderCall) -> ProviderError | None:
+    """For what an adapter alone finds that it cannot spell: named as dropped, or refused if the model's policy says so."""
+    if _policy(call.flags).get(name) == "refuse":
+        return _refused(name)
+    knobs.dropped = sorted({*knobs.dropped, name})
+    return None
 
 
 def _policy(flags: Mapping[str, Any]) -> Mapping[str, str]:

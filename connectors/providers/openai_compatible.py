@@ -21,11 +21,13 @@ OPENAI_COMPATIBLE = ChatAdapter(
                 "metadata",
                 "store",
                 "prompt_cache_key",
+                "prompt_cache_retention",
                 "service_tier",
                 "modalities",
                 "web_search_options",
             }
         ),
-        input_flags={"file": "pdf", "input_audio": "audio"},
+        input_flags={"image_url": "image", "file": "pdf", "input_audio": "audio", "video_url": "video"},
+        embeddings_as="float",
     )
 )

@@ -8,7 +8,7 @@ is a day's quota, and a mistyped 10^9 must not take an endpoint out for thirty y
 
 import re
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 __all__ = ["MAX_WAIT_S", "retry_after_s", "wait_in_text"]
@@ -28,7 +28,7 @@ _UNITS: dict[float, tuple[str, ...]] = {
     86_400.0: ("d", "day", "days"),
 }
 _UNIT_S = {name: seconds for seconds, names in _UNITS.items() for name in names}
-_RESETS = ("tokens", "requests")
+_LIMITS = ("tokens", "input-tokens", "output-tokens", "requests")
 
 
 def retry_after_s(
@@ -45,7 +45,7 @@ def retry_after_s(
     waits = (_milliseconds(headers.get("retry-after-ms")), _header(headers.get("retry-after"), now), hint)
     wait = next((w for w in waits if w is not None), None)
     if wait is None and use_resets:
-        wait = _reset(headers)
+        wait = _reset(headers, now)
     return None if wait is None else _bounded(wait)
 
 
@@ -95,17 +95,29 @@ def _duration(text: str) -> float | None:
     return sum(known) if len(known) == len(parts) else None
 
 
-def _reset(headers: Mapping[str, str]) -> float | None:
-    """The reset of the exhausted limit, OpenAI's `x-ratelimit-reset-*`.
+def _reset(headers: Mapping[str, str], now: float) -> float | None:
+    """The reset of the exhausted limit: OpenAI's `x-ratelimit-reset-*`, Anthropic's `anthropic-ratelimit-*-reset`.
 
     A limit of requests with some remaining is not exhausted; a limit of tokens may be too small for this one request
     with some remaining. Of those in question the longest counts.
     """
-    limits = [limit for limit in _RESETS if _in_question(headers, limit)]
-    waits = [_duration(headers.get(f"x-ratelimit-reset-{limit}", "")) for limit in limits]
+    waits: list[float | None] = []
+    for limit in _LIMITS:
+        if _in_question(limit, headers.get(f"x-ratelimit-remaining-{limit}", "")):
+            waits.append(_duration(headers.get(f"x-ratelimit-reset-{limit}", "")))
+        if _in_question(limit, headers.get(f"anthropic-ratelimit-{limit}-remaining", "")):
+            waits.append(_timestamp(headers.get(f"anthropic-ratelimit-{limit}-reset", ""), now))
     return max((wait for wait in waits if wait is not None), default=None)
 
 
-def _in_question(headers: Mapping[str, str], limit: str) -> bool:
-    remaining = _number(headers.get(f"x-ratelimit-remaining-{limit}", "").strip())
-    return limit == "tokens" or not remaining
+def _in_question(limit: str, remaining: str) -> bool:
+    return limit != "requests" or not _number(remaining.strip())
+
+
+def _timestamp(value: str, now: float) -> float | None:
+    """Seconds until a moment of RFC 3339; one without a zone is UTC."""
+    try:
+        at = datetime.fromisoformat(value.strip())
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now
+    except (ValueError, OverflowError):
+        return None

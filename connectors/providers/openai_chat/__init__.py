@@ -1,11 +1,12 @@
 """OpenAI Chat Completions (platform.openai.com/docs/api-reference/chat), and the adapter of all that speak like it.
 
-Request, answer, stream and errors have a module each: request, fold, stream, errors.
+Request, answer, stream and errors have a module each: request, fold, stream, errors. Embeddings are `openai_embeddings`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from connectors.providers import openai_embeddings
 from connectors.providers.adapter import Estimate, ProviderCall, WireRequest, rough_usage
 from connectors.providers.openai_chat import errors, request
 from connectors.providers.openai_chat.calls import MalformedReplyError, expect
@@ -13,10 +14,10 @@ from connectors.providers.openai_chat.fold import Answer
 from connectors.providers.openai_chat.request import Quirks
 from connectors.providers.openai_chat.stream import ChunkParser
 from connectors.providers.wire_json import loads
-from schemas.completion import Completion
+from schemas.completion import Answer as CallAnswer
 from schemas.errors import ProviderError
 
-__all__ = ["OPENAI", "ChatAdapter"]
+__all__ = ["OPENAI_CHAT", "ChatAdapter"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,15 @@ class ChatAdapter:
     credential: tuple[str, str] = ("authorization", "Bearer ")
 
     def to_wire(self, call: ProviderCall) -> WireRequest | ProviderError:
+        if call.operation == "embeddings":
+            return openai_embeddings.to_wire(call, asks=self.quirks.embeddings_as, lacks=self.quirks.lacks)
         return request.to_wire(call, self.quirks)
 
     def from_wire(
         self, body: bytes, call: ProviderCall, *, estimate: Estimate = rough_usage
-    ) -> Completion | ProviderError:
+    ) -> CallAnswer | ProviderError:
+        if call.operation == "embeddings":
+            return openai_embeddings.from_wire(body, call, estimate=estimate)
         try:
             reply = loads(body)
         except ValueError:
@@ -56,4 +61,11 @@ class ChatAdapter:
 
 
 # Reasoning models refuse `max_tokens`; all chat models take the newer name.
-OPENAI = ChatAdapter(Quirks(max_tokens_name="max_completion_tokens"))
+OPENAI_CHAT = ChatAdapter(
+    Quirks(
+        max_tokens_name="max_completion_tokens",
+        lacks=frozenset({"top_k"}),
+        rich_roles=frozenset({"user"}),
+        max_id_chars=40,
+    )
+)

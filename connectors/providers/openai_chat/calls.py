@@ -9,6 +9,7 @@ in which they began, and id and name are said once.
 import hashlib
 from typing import Any, Literal
 
+from connectors.providers.reply import MalformedReplyError, expect
 from connectors.providers.wire_json import dumps, loads
 from schemas.completion import ToolCall
 
@@ -17,16 +18,6 @@ __all__ = ["MalformedReplyError", "ToolCalls", "expect"]
 ToolType = Literal["function", "custom"]
 
 _SAID_IN: dict[ToolType, str] = {"function": "arguments", "custom": "input"}
-
-
-class MalformedReplyError(ValueError):
-    """The reply breaks the schema; never leaves the adapter."""
-
-
-def expect(value: Any, kind: type, what: str) -> Any:
-    if not isinstance(value, kind):
-        raise MalformedReplyError(f"{what} has the wrong type")
-    return value
 
 
 class _Call:

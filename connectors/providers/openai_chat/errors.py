@@ -11,11 +11,19 @@ say 200 and put the error into the body (maximhq/bifrost#5963). So, first match 
 Source: platform.openai.com/docs/guides/error-codes, provider_contracts.md section 7.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from connectors.providers.error_bodies import (
+    first,
+    is_code,
+    kind_of_status,
+    kind_of_text,
+    malformed,
+    names_context,
+    redirected,
+)
 from connectors.providers.retry_after import wait_in_text
 from connectors.providers.scrub import scrubbed
 from connectors.providers.wire_json import loads
@@ -29,6 +37,9 @@ _BY_WORD: dict[str, ErrorKind] = {
     "content_filter": ErrorKind.CONTENT_FILTERED,
     "content_policy_violation": ErrorKind.CONTENT_FILTERED,
     "invalid_prompt": ErrorKind.CONTENT_FILTERED,  # OpenAI: the prompt was flagged
+    "image_content_policy_violation": ErrorKind.CONTENT_FILTERED,
+    "bio_policy": ErrorKind.CONTENT_FILTERED,
+    "misalignment_policy_violation": ErrorKind.CONTENT_FILTERED,
     "insufficient_quota": ErrorKind.QUOTA_EXHAUSTED,
     "credit_balance_exhausted": ErrorKind.QUOTA_EXHAUSTED,
     "billing_hard_limit_reached": ErrorKind.QUOTA_EXHAUSTED,
@@ -49,38 +60,14 @@ _BY_WORD: dict[str, ErrorKind] = {
     "timeout_error": ErrorKind.TIMEOUT,
 }
 
-_BY_STATUS: dict[int, ErrorKind] = {
-    401: ErrorKind.AUTH,
-    402: ErrorKind.QUOTA_EXHAUSTED,
-    403: ErrorKind.AUTH,
-    404: ErrorKind.NOT_FOUND,
-    408: ErrorKind.TIMEOUT,
-    409: ErrorKind.PROVIDER_FAULT,  # may be tried again, says OpenAI
-    429: ErrorKind.RATE_LIMITED,
-    503: ErrorKind.OVERLOADED,
-    504: ErrorKind.TIMEOUT,
-    524: ErrorKind.TIMEOUT,  # Cloudflare waited too long for the origin
-    529: ErrorKind.OVERLOADED,
-}
-
-_CONTEXT = re.compile(
-    r"context (?:length|window|size|limit)|(?:prompt|input) is too long|too many (?:input )?tokens",
-    re.IGNORECASE,
-)
-_BY_TEXT: tuple[tuple[re.Pattern[str], ErrorKind], ...] = (
-    (re.compile(r"rate.?limit|too many requests", re.IGNORECASE), ErrorKind.RATE_LIMITED),
-    (
-        re.compile(r"overloaded|at capacity|temporarily unavailable|try again later", re.IGNORECASE),
-        ErrorKind.OVERLOADED,
-    ),
-    (re.compile(r"timed? ?out", re.IGNORECASE), ErrorKind.TIMEOUT),
-    (re.compile(r"api key|unauthori[sz]ed|authentication", re.IGNORECASE), ErrorKind.AUTH),
-    (re.compile(r"quota|billing|insufficient balance", re.IGNORECASE), ErrorKind.QUOTA_EXHAUSTED),
-    (re.compile(r"model .*(?:not found|does not exist)", re.IGNORECASE), ErrorKind.NOT_FOUND),
-)
 # Said with many statuses (DeepSeek's empty balance is 402 with this code), so it decides only where there is no status.
-_ONLY_WITHOUT_STATUS = {"invalid_request_error", "badrequesterror", "bad_request"}
-_CODE = re.compile(r"[\w.:-]{1,64}")
+_ONLY_WITHOUT_STATUS = {
+    "invalid_request_error", "badrequesterror", "bad_request",
+    # A failed response (Responses API) names what is wrong with an image.
+    "invalid_image", "invalid_image_format", "invalid_base64_image", "invalid_image_url", "image_too_large",
+    "image_too_small", "image_parse_error", "invalid_image_mode", "image_file_too_large", "empty_image_file",
+    "unsupported_image_media_type", "failed_to_download_image", "image_file_not_found", "data_residency_mismatch",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +79,8 @@ class _Facts:
 
 def to_error(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
     """Any answer outside 2xx: JSON of some shape, HTML, text or nothing."""
-    if 300 <= status < 400:
-        return ProviderError(
-            ErrorKind.PROVIDER_FAULT, status=status, code="redirect_refused", message="redirects are not followed"
-        )
+    if (refused := redirected(status)) is not None:
+        return refused
     try:
         facts = _facts(loads(body))
     except ValueError:
@@ -110,8 +95,7 @@ def error_in(answer: Any, *, named: bool = False) -> ProviderError | None:
         answer: the parsed JSON.
         named: the event itself is called an error.
     """
-    if isinstance(answer, list) and answer:
-        answer = answer[0]
+    answer = first(answer)
     if not isinstance(answer, dict):
         return None
     says_so = bool(answer.get("error")) or "error" in (answer.get("object"), answer.get("type"))
@@ -119,16 +103,12 @@ def error_in(answer: Any, *, named: bool = False) -> ProviderError | None:
     return _error(_facts(answer), None) if says_so or bare or named else None
 
 
-def malformed(message: str) -> ProviderError:
-    return ProviderError(ErrorKind.MALFORMED_REPLY, code="malformed_reply", message=message)
-
-
 def _error(facts: _Facts, status: int | None) -> ProviderError:
     known = status if status is not None else _number(facts.code)
     return ProviderError(
         _kind(facts, known),
         status=known,
-        code=next((word for word in (facts.code, facts.type) if _is_code(word)), None),
+        code=next((word for word in (facts.code, facts.type) if is_code(word)), None),
         message=scrubbed(facts.message) or ("the provider reported an error" if known is None else f"HTTP {known}"),
         retry_after_s=wait_in_text(facts.message),
     )
@@ -139,20 +119,18 @@ def _kind(facts: _Facts, status: int | None) -> ErrorKind:
     for word in words:
         if word in _BY_WORD:
             return _BY_WORD[word]
-    if status != 429 and _CONTEXT.search(facts.message):
+    if status != 429 and names_context(facts.message):
         return ErrorKind.CONTEXT_TOO_LONG
     if status is not None:
-        return _BY_STATUS.get(status, ErrorKind.INVALID_REQUEST if status < 500 else ErrorKind.PROVIDER_FAULT)
+        return kind_of_status(status)
     if any(word in _ONLY_WITHOUT_STATUS for word in words):
         return ErrorKind.INVALID_REQUEST
-    text = f"{facts.type} {facts.message}"
-    return next((kind for pattern, kind in _BY_TEXT if pattern.search(text)), ErrorKind.PROVIDER_FAULT)
+    return kind_of_text(f"{facts.type} {facts.message}")
 
 
 def _facts(body: Any) -> _Facts:
     """The shapes seen: `{error: {...}}`, `{error: text}`, the bare object, `{detail}`, `{errors: [...]}`, a list."""
-    if isinstance(body, list):
-        body = body[0] if body else None
+    body = first(body)
     if isinstance(body, str):
         return _Facts(message=body)
     if not isinstance(body, dict):
@@ -172,7 +150,3 @@ def _word(value: Any) -> str:
 def _number(code: str) -> int | None:
     """An HTTP status given as the code of the body."""
     return int(code) if len(code) == 3 and code.isdecimal() and 400 <= int(code) < 600 else None
-
-
-def _is_code(word: str) -> bool:
-    return bool(_CODE.fullmatch(word)) and not word.isdecimal()

@@ -14,7 +14,7 @@ from typing import Any
 from connectors.providers.adapter import Estimate, ProviderCall
 from connectors.providers.openai_chat.calls import MalformedReplyError, ToolCalls, expect
 from connectors.providers.openai_chat.errors import malformed
-from connectors.providers.reply import count
+from connectors.providers.openai_chat.usage import read_usage
 from schemas.completion import Choice, Completion, FinishReason, Usage
 from schemas.errors import ErrorKind, ProviderError
 
@@ -133,7 +133,7 @@ class Answer:
         self._vendor_model = self._vendor_model or _text(envelope.get("model"))
         self._service_tier = _text(envelope.get("service_tier")) or self._service_tier
         if envelope.get("usage"):
-            self._usage = _usage(envelope["usage"]) or self._usage
+            self._usage = read_usage(envelope["usage"]) or self._usage
 
     def add(self, choice: Any, *, part: str, whole: bool) -> tuple[int, dict[str, Any], dict[str, Any] | None]:
         """Takes one entry of `choices` in; returns index, cleaned piece (maybe empty), log probabilities.
@@ -220,27 +220,6 @@ def _text_and_thought(content: Any) -> tuple[str, str]:
         else:
             raise MalformedReplyError("the answer holds a part that cannot be passed on")
     return text, thought
-
-
-def _usage(raw: Any) -> Usage | None:
-    """None unless both numbers are there: nought and nought is what servers send that do not count."""
-    if not isinstance(raw, dict):
-        return None
-    asked, said = count(raw.get("prompt_tokens")), count(raw.get("completion_tokens"))
-    if asked is None or said is None or asked + said == 0:
-        return None
-    prompt, completion = raw.get("prompt_tokens_details"), raw.get("completion_tokens_details")
-    return Usage(
-        input_tokens=asked,
-        output_tokens=said,
-        cache_read_tokens=_detail(prompt, "cached_tokens"),
-        cache_write_tokens=_detail(prompt, "cache_write_tokens"),
-        reasoning_tokens=_detail(completion, "reasoning_tokens"),
-    )
-
-
-def _detail(details: Any, name: str) -> int:
-    return (count(details.get(name)) or 0) if isinstance(details, dict) else 0
 
 
 def _text(value: Any) -> str:

@@ -5,13 +5,14 @@ servers leave out any of these; what decides is the finish reason: without it th
 """
 
 from connectors.providers.adapter import Delta, Estimate, ProviderCall
+from connectors.providers.error_bodies import early_end
 from connectors.providers.openai_chat.calls import MalformedReplyError, expect
 from connectors.providers.openai_chat.errors import error_in, malformed
 from connectors.providers.openai_chat.fold import Answer
 from connectors.providers.sse import SSEvent
 from connectors.providers.wire_json import loads
 from schemas.completion import Completion, Usage
-from schemas.errors import ErrorKind, ProviderError
+from schemas.errors import ProviderError
 
 __all__ = ["ChunkParser"]
 
@@ -46,9 +47,7 @@ class ChunkParser:
         if self._error is not None:
             return self._error
         if not self._answer.is_finished(told=self._done):
-            return ProviderError(
-                ErrorKind.TRANSPORT, code="early_end", message="the stream ended before the answer was finished"
-            )
+            return early_end()
         return self._answer.completion()
 
     def usage_so_far(self) -> Usage | None:
