@@ -28,6 +28,7 @@ def bench(
 async def _bench(quick: bool) -> list[dict[str, Any]]:
     from rich.console import Console
 
+    from pipeline.cli.benching.adapters import adapters
     from pipeline.cli.benching.load import Callers, session
     from pipeline.cli.benching.place import place
     from pipeline.cli.benching.report import draw
@@ -37,8 +38,10 @@ async def _bench(quick: bool) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder:
         async with place(Path(folder)) as here, session() as http:
             with Console(stderr=True).status("measuring") as status:
-                async for run in measure(here, Callers(http), QUICK if quick else FULL):
-                    runs.append(run)
-                    draw(run)
-                    status.update(f"measuring: {len(runs)} runs done")
+                extent = QUICK if quick else FULL
+                for measured in (adapters(here.provider, http), measure(here, Callers(http), extent)):
+                    async for run in measured:
+                        runs.append(run)
+                        draw(run)
+                        status.update(f"measuring: {len(runs)} runs done")
     return runs

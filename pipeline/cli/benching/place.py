@@ -43,8 +43,12 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`pids`: processes by name; `broker` is the JVM, `simulator` and `load` are not the platform."""
+    """`provider` is the simulator's address without a path.
 
+    `pids`: processes by name; `broker` is the JVM, `simulator` and `load` are not the platform.
+    """
+
+    provider: str
     direct: Target
     gateway: Target
     pids: dict[str, int]
@@ -59,7 +63,12 @@ async def place(folder: Path) -> AsyncIterator[Place]:
         base_url = str((await _ready(simulator, "the simulator"))["base_url"])
         platform = await _start_platform(folder, base_url)
         said = await _ready(platform, "the platform")
-        yield Place(Target(base_url, DIRECT_KEY), Target(f"{said['gateway']}/v1", KEY), _pids(folder, simulator))
+        yield Place(
+            base_url.removesuffix("/v1"),
+            Target(base_url, DIRECT_KEY),
+            Target(f"{said['gateway']}/v1", KEY),
+            _pids(folder, simulator),
+        )
     finally:
         if platform is not None:
             await _end(platform)
