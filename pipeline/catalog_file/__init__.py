@@ -7,9 +7,12 @@ simulate    the same catalogue for the demo;            problems what can be wro
 
 from pipeline.catalog_file.load import LoadedCatalog, check, dump_document, json_schema, load, parse, read_document
 from pipeline.catalog_file.problems import CatalogError, Problem
-from pipeline.catalog_file.simulate import simulated
+from pipeline.catalog_file.simulate import EDGE_ADDRESS, EDGE_PORT, OWN_ADDRESSES, offers_edge, simulated
 
 __all__ = [
+    "EDGE_ADDRESS",
+    "EDGE_PORT",
+    "OWN_ADDRESSES",
     "CatalogError",
     "LoadedCatalog",
     "Problem",
@@ -17,6 +20,7 @@ __all__ = [
     "dump_document",
     "json_schema",
     "load",
+    "offers_edge",
     "parse",
     "read_document",
     "simulated",

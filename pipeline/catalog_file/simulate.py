@@ -1,31 +1,40 @@
 """The same catalogue with simulated providers: what the demo runs on a machine without keys."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
-EDGE_ADDRESS = "http://127.0.0.1:8088/v1"
+EDGE_PORT = 8088
+EDGE_ADDRESS = f"http://127.0.0.1:{EDGE_PORT}/v1"
+# Servers of one's own, where nobody may be at home: the model at the edge and vLLM, at their default ports.
+OWN_ADDRESSES = frozenset({EDGE_ADDRESS, "http://127.0.0.1:8000/v1"})
 
 
 def simulated(
     document: Mapping[str, Any],
     *,
-    off: set[str] | frozenset[str],
+    off: Set[str],
     base_url: str,
     key_env: str,
-    simulate_edge: bool = True,
+    at_home: Set[str] = frozenset(),
 ) -> dict[str, Any]:
     """A copy whose providers in `off` are played by a simulator at `base_url`, with the key in the variable `key_env`.
 
-    With `simulate_edge` also those that want no key and listen at the default address of the edge, where nobody may be
-    at home. `document` is one that loads. Region, terms and clearance stay: the demo decides as production would.
+    So are those that want no key and stand at one of `OWN_ADDRESSES`, unless it is in `at_home`. `document` is one that
+    loads. Region, terms and clearance stay: the demo decides as production would.
     """
     played = {"base_url": base_url, "api_key_env": key_env, "allow_private_egress": True}
+    absent = OWN_ADDRESSES - at_home
     providers = {
-        name: {**provider, **played} if name in off or (simulate_edge and _is_at_edge(provider)) else provider
+        name: {**provider, **played} if name in off or _is_keyless_at(provider, absent) else provider
         for name, provider in document["providers"].items()
     }
     return {**document, "providers": providers}
 
 
-def _is_at_edge(provider: Mapping[str, Any]) -> bool:
-    return provider.get("api_key_env") is None and provider["base_url"].rstrip("/") == EDGE_ADDRESS
+def offers_edge(document: Mapping[str, Any]) -> bool:
+    """Whether a provider of the catalogue is where the model at the edge would be."""
+    return any(_is_keyless_at(provider, {EDGE_ADDRESS}) for provider in document["providers"].values())
+
+
+def _is_keyless_at(provider: Mapping[str, Any], addresses: Set[str]) -> bool:
+    return provider.get("api_key_env") is None and provider["base_url"].rstrip("/") in addresses

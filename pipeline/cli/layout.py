@@ -42,6 +42,15 @@ def slots(*, split: bool, scale: Mapping[str, int], port: int) -> list[Slot]:
     return sorted(found, key=lambda slot: slot.stage == "gateway")
 
 
+def edge_slot(*, port: int, offered: bool, installed: bool, free: bool) -> Slot | str | None:
+    """The place of the model at the edge, or why there is none; None if the catalogue offers no such provider."""
+    if not offered:
+        return None
+    if not installed:
+        return "it is not installed (make edge)"
+    return Slot("edge", 0, ("edge", "--port", str(port))) if free else f"port {port} is in use"
+
+
 def parse_scale(texts: Sequence[str]) -> dict[str, int]:
     """`route=2` ... -> {"route": 2}. Raises UsageError."""
     scale = {}

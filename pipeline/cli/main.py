@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import typer
 
-from pipeline.cli import bench, config, dlq, explain, send, stages, topics, up, watch
+from pipeline.cli import bench, config, dlq, edge, explain, send, stages, topics, up, watch
 from pipeline.cli.errors import CliError, UsageError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app.command()(up.up)
 app.command()(stages.run)
 app.command()(stages.simulate)
 app.command()(stages.broker)
+app.command()(edge.edge)
 app.add_typer(topics.app, name="topics")
 app.add_typer(config.app, name="config")
 app.command()(send.send)

@@ -2,10 +2,10 @@
 
 1. broker (unless it is external): started, and started again on the same data if it ends;
 2. topics;
-3. demo: the simulator of providers without keys, and a catalogue derived for it;
+3. demo: the model at the edge, the simulator of other providers without keys, and a catalogue derived for them;
 4. the stages, each in its slot (`children.py`);
 5. one ready line for everything; whoever starts again later has its ready line repeated;
-6. the end: stages (SIGTERM, then SIGKILL), simulator, broker, all within 10 s.
+6. the end: stages (SIGTERM, then SIGKILL), simulator and edge, broker, all within 10 s.
 """
 
 import asyncio
@@ -19,10 +19,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.catalog_file import LoadedCatalog, dump_document, load, read_document, simulated
+from pipeline.catalog_file import (
+    EDGE_ADDRESS,
+    EDGE_PORT,
+    LoadedCatalog,
+    dump_document,
+    load,
+    offers_edge,
+    read_document,
+    simulated,
+)
 from pipeline.cli.children import Child
 from pipeline.cli.errors import CliError
-from pipeline.cli.layout import Slot, child_environment
+from pipeline.cli.layout import Slot, child_environment, edge_slot
 from pipeline.cli.options import print_json
 from pipeline.cli.places import Running, demo_key, pepper
 from pipeline.settings import Settings, environment
@@ -30,7 +39,10 @@ from pipeline.settings import Settings, environment
 SIM_KEY_ENV = "MILLRACE_SIM_KEY"
 _SIM_KEY = "sk-sim-demo-0000"
 _START_S = 120.0
+_EDGE_START_S = 30.0
 _FUTILE_STARTS = 4
+# The model's threads wait for each other asleep, not spinning: the machine is shared.
+_YIELDING = {"OMP_WAIT_POLICY": "passive"}
 _END_S, _BROKER_SHARE_S = 9.0, 2.5
 _log = logging.getLogger(__name__)
 
@@ -65,6 +77,7 @@ class Supervisor:
     demo_keys: str | None = None
     _children: list[Child] = field(default_factory=list)
     _simulator: Child | None = None
+    _edge: Child | None = None
     _broker: Any = None
     _tasks: list["asyncio.Task[None]"] = field(default_factory=list)
     _up: bool = False
@@ -78,7 +91,8 @@ class Supervisor:
         extra: dict[str, str] = {}
         if plan.demo:
             extra = self._demo_secrets(loaded, env)
-            catalog, loaded = self._demo_catalog(loaded, {**env, **extra})
+            at_home = frozenset({EDGE_ADDRESS}) if await self._start_edge(env) else frozenset()
+            catalog, loaded = self._demo_catalog(loaded, {**env, **extra}, at_home)
             await self._start_simulator({**env, **extra})
         self._say_warnings(loaded)
         partitions = await self._make_topics(bootstrap, loaded)
@@ -105,8 +119,7 @@ class Supervisor:
         (self.plan.data_dir / "up.json").unlink(missing_ok=True)
         for_stages = _END_S - _BROKER_SHARE_S - 0.5
         await asyncio.gather(*(child.stop(for_stages) for child in self._children))
-        if self._simulator is not None:
-            await self._simulator.stop(0.5)
+        await asyncio.gather(*(child.stop(0.5) for child in (self._simulator, self._edge) if child is not None))
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -150,17 +163,41 @@ class Supervisor:
         self.demo_keys = env.get("MILLRACE_DEMO_KEYS") or demo_key(self.plan.data_dir)
         return {"MILLRACE_DEMO_KEYS": self.demo_keys, SIM_KEY_ENV: env.get(SIM_KEY_ENV) or _SIM_KEY}
 
-    def _demo_catalog(self, loaded: LoadedCatalog, env: dict[str, str]) -> tuple[Path, LoadedCatalog]:
-        """Providers without a key are played by the simulator."""
+    def _demo_catalog(
+        self, loaded: LoadedCatalog, env: dict[str, str], at_home: frozenset[str]
+    ) -> tuple[Path, LoadedCatalog]:
+        """Providers without a key are played by the simulator, but for the addresses where somebody is at home."""
         document = simulated(
             read_document(self.plan.settings.config),
             off=loaded.off_providers,
             base_url=f"http://127.0.0.1:{self.plan.simulator_port}/v1",
             key_env=SIM_KEY_ENV,
+            at_home=at_home,
         )
         path = self.plan.data_dir / "catalog.yaml"
         path.write_text("# Derived by `millrace up --demo`; written again at each start.\n" + dump_document(document))
         return path, load(path, env)
+
+    async def _start_edge(self, env: dict[str, str]) -> bool:
+        """Whether the real model answers; why it does not is told, and the simulator plays it."""
+        from connectors.edge import installed
+        from connectors.local_broker.ports import is_free
+
+        offered = offers_edge(read_document(self.plan.settings.config))
+        slot = edge_slot(port=EDGE_PORT, offered=offered, installed=installed(), free=is_free(EDGE_PORT))
+        if isinstance(slot, Slot):
+            self.tell("starting the model at the edge", None)
+            self._edge = Child(slot, {**env, **_YIELDING}, self._heard)
+            self._keep(self._edge.keep_alive())
+            try:
+                await self._until_ready([self._edge], tries=1, within_s=_EDGE_START_S)
+                return True
+            except CliError as error:
+                await self._edge.stop(0.5)
+                slot = str(error)
+        if slot is not None:
+            self.tell(f"the model at the edge is simulated: {slot}", None)
+        return False
 
     async def _start_simulator(self, env: dict[str, str]) -> None:
         arguments = ("simulate", "--port", str(self.plan.simulator_port), "--config", str(self.plan.settings.config))
@@ -182,18 +219,20 @@ class Supervisor:
             self._keep(child.keep_alive())
         await self._until_ready(self._children)
 
-    async def _until_ready(self, children: list[Child]) -> None:
+    async def _until_ready(
+        self, children: list[Child], *, tries: int = _FUTILE_STARTS, within_s: float = _START_S
+    ) -> None:
         """Raises CliError: one of them dies again and again, or does not get ready."""
-        deadline = time.monotonic() + _START_S
+        deadline = time.monotonic() + within_s
         while waiting := [child for child in children if not child.ready.is_set()]:
             for child in waiting:
-                if child.deaths >= _FUTILE_STARTS:
+                if child.deaths >= tries:
                     raise CliError(
                         f"{child.slot.stage} ended {child.deaths} times before it could work; see its log above"
                     )
             if time.monotonic() > deadline:
                 names = ", ".join(child.slot.name for child in waiting)
-                raise CliError(f"not ready within {_START_S:.0f} s: {names}; see the log above")
+                raise CliError(f"not ready within {within_s:.0f} s: {names}; see the log above")
             await asyncio.sleep(0.05)
 
     def _heard(self, child: Child, said: dict[str, Any]) -> None:
@@ -212,7 +251,9 @@ class Supervisor:
             self._running(before.bootstrap, Path(before.catalog), before.partitions).write(self.plan.data_dir)
 
     def _running(self, bootstrap: str, catalog: Path, partitions: int) -> Running:
-        pids = {child.slot.name: child.pid for child in (*self._children, self._simulator) if child is not None}
+        pids = {
+            child.slot.name: child.pid for child in (*self._children, self._simulator, self._edge) if child is not None
+        }
         if self._broker is not None:
             pids["broker"] = self._broker.pid
         return Running(

@@ -94,15 +94,19 @@ class Platform:
 
 @contextlib.asynccontextmanager
 async def platform(
-    folder: Path, *options: str, catalog: str | None = None, environment: Mapping[str, str] | None = None
+    folder: Path,
+    *options: str,
+    catalog: str | Callable[[Simulator], str] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Platform]:
     """Start everything on free ports; orderly stop at the end, which must work too.
 
-    `catalog` (its text) and the keys in `environment` replace the simulated provider of `CATALOG`.
+    `catalog` (its text, or what makes it of the simulator) and the keys in `environment` replace those of `CATALOG`.
     """
     simulator = await serve(0, seed=1, speed=0, allowance=Allowance(10**9, 10**12))
     path = folder / "catalog.yaml"
-    path.write_text(catalog or CATALOG.format(url=simulator.base_url))
+    text = catalog(simulator) if callable(catalog) else catalog
+    path.write_text(text or CATALOG.format(url=simulator.base_url))
     gateway_port, kafka_port = free_port(), free_port()
     variables = os.environ | {
         "MILLRACE_CONFIG": str(path),

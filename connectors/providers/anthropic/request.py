@@ -5,7 +5,8 @@ Anthropic refuses every field it does not know, so only what is named here goes 
 1. the conversation as blocks (`messages`); notes for what has no parameter stand at the end of the system prompt, where
    they spoil no cached beginning
 2. thinking first, since it forbids other parameters, then what the model's flags leave of those (`knobs`)
-3. `max_tokens`, which Anthropic requires: the route's, else the caller's, else 4,096
+3. `max_tokens`, which Anthropic requires: the route's, else the caller's, else the model's limit; a call that may write
+   long is streamed whatever the caller asked for, since a silent connection of ten minutes is cut on the way
 4. at most four `cache_control`; the last ones count, they reach furthest
 5. the version of the API without sampling parameters, unless the call sends one to a model that takes it
 """
@@ -48,6 +49,7 @@ _TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard
 _E_MAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _MAX_USER_CHARS = 256
 _MAX_MARKS = 4
+_MAX_UNSTREAMED_TOKENS = 16_384  # minutes at the pace of a large model; Anthropic's own SDK refuses more unstreamed
 
 
 def to_wire(call: ProviderCall) -> WireRequest | ProviderError:
@@ -80,9 +82,10 @@ def _wire(call: ProviderCall) -> WireRequest | ProviderError:
         **_parameters(knobs),
     }
     dropped = {*knobs.dropped, *tooling.dropped, *(("cache_control",) if _limit_marks(body) else ())}
-    if call.stream:
+    stream = call.stream or thinks.max_tokens > _MAX_UNSTREAMED_TOKENS
+    if stream:
         body["stream"] = True
-    return WireRequest("POST", "/v1/messages", _headers(call, body), body, tuple(sorted(dropped)))
+    return WireRequest("POST", "/v1/messages", _headers(stream, body), body, tuple(sorted(dropped)), stream)
 
 
 def _conversation(call: ProviderCall) -> Conversation:
@@ -189,11 +192,11 @@ def _markable(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from message["content"]
 
 
-def _headers(call: ProviderCall, body: Mapping[str, Any]) -> dict[str, str]:
+def _headers(stream: bool, body: Mapping[str, Any]) -> dict[str, str]:
     samples = any(name in body for name in _SAMPLING)
     return {
         "content-type": "application/json",
-        "accept": "text/event-stream" if call.stream else "application/json",
+        "accept": "text/event-stream" if stream else "application/json",
         "anthropic-version": _VERSION_WITH_SAMPLING if samples else _VERSION,
     }
 

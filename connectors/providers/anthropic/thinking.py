@@ -6,9 +6,10 @@
     budget            {type: enabled, budget_tokens}              nothing is sent
     else              dropped and named                           nothing is sent
 
-A budget is at least 1,024 tokens and lies below `max_tokens`, against which thinking counts: our own default is raised,
-under a caller's small limit the budget shrinks to a half, so that an answer fits too, or thinking is off. `thinking` from
-the caller wins over the effort. Source: provider_contracts.md section 4.1.
+Adaptive models leave the text of their thoughts out unless asked for a summary (`display`): an effort asks for it, the
+caller's own `thinking` says it or does not. A budget is at least 1,024 tokens and lies below `max_tokens`, against which
+thinking counts: our own default is raised, under a caller's small limit the budget shrinks to a half, so that an answer
+fits too, or thinking is off. `thinking` from the caller wins over the effort. Source: provider_contracts.md section 4.1.
 """
 
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from connectors.providers.knobs import EFFORTS
 
 __all__ = ["Plan", "plan"]
 
-_DEFAULT_MAX_TOKENS = 4_096
+_DEFAULT_MAX_TOKENS = 4_096  # of a model whose limit nobody told us
 _LEAST_BUDGET = 1_024
 _BUDGETS = {"minimal": 1_024, "low": 1_024, "medium": 4_096, "high": 8_192, "xhigh": 16_384, "max": 24_576}
 _LEVELS = ("low", "medium", "high")
@@ -48,11 +49,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """`kind` is the type of `thinking`, `budget` its tokens; None: unsaid."""
+    """`kind` is the type of `thinking`, `budget` its tokens, `display` whether thoughts are shown; None: unsaid."""
 
     kind: str | None
     budget: int | None
     effort: str | None
+    display: str | None
 
     @property
     def is_off(self) -> bool:
@@ -87,9 +89,9 @@ def plan(call: ProviderCall, *, may_think: bool) -> Plan:
 def _wish(body: Mapping[str, Any]) -> _Wish:
     asked, effort = body.get("thinking"), body.get("reasoning_effort")
     if not isinstance(asked, Mapping) or asked.get("type") not in _KINDS:
-        return _Wish(None, None, effort)
-    budget = asked.get("budget_tokens")
-    return _Wish(asked["type"], budget if isinstance(budget, int) else None, effort)
+        return _Wish(None, None, effort, None)
+    budget, display = asked.get("budget_tokens"), asked.get("display")
+    return _Wish(asked["type"], budget if isinstance(budget, int) else None, effort, display)
 
 
 def _limit(call: ProviderCall) -> tuple[int, bool]:
@@ -97,7 +99,9 @@ def _limit(call: ProviderCall) -> tuple[int, bool]:
     asked = (call.body.get(name) for name in ("max_completion_tokens", "max_tokens"))
     callers = next((number for number in asked if number is not None), None)
     limit = call.max_tokens if call.max_tokens is not None else callers
-    return (_DEFAULT_MAX_TOKENS if limit is None else limit), callers is not None
+    if limit is None:
+        limit = call.flags.get("max_output_tokens") or _DEFAULT_MAX_TOKENS
+    return limit, callers is not None
 
 
 def _adaptive(flags: Mapping[str, Any], wish: _Wish, limit: int) -> Plan:
@@ -115,7 +119,10 @@ def _adaptive(flags: Mapping[str, Any], wish: _Wish, limit: int) -> Plan:
         effort = _effort_for(wish.budget)
     if wish.kind is None and effort is None:
         return Plan(limit)
-    return Plan(limit, {"type": "adaptive"}, None if effort in {None, "none"} else _level(str(effort), levels))
+    display = wish.display or ("summarized" if wish.kind is None else None)
+    return Plan(
+        limit, _shown({"type": "adaptive"}, display), None if effort in {None, "none"} else _level(str(effort), levels)
+    )
 
 
 def _effort_for(budget: int) -> str:
@@ -141,7 +148,11 @@ def _budget(wish: _Wish, limit: int, *, is_callers: bool) -> Plan:
         return Plan(limit, dropped=wish.names)
     elif limit <= budget:
         budget = max(_LEAST_BUDGET, limit // 2)
-    return Plan(limit, {"type": "enabled", "budget_tokens": budget})
+    return Plan(limit, _shown({"type": "enabled", "budget_tokens": budget}, wish.display))
+
+
+def _shown(thinking: dict[str, Any], display: str | None) -> dict[str, Any]:
+    return thinking if display is None else {**thinking, "display": display}
 
 
 def _wished_budget(wish: _Wish) -> int | None:

@@ -59,7 +59,9 @@ def to_wire(call: ProviderCall) -> WireRequest | ProviderError:
     if call.stream:
         action, accept = "streamGenerateContent?alt=sse", "text/event-stream"
     headers = {"content-type": "application/json", "accept": accept}
-    return WireRequest("POST", f"/v1beta/models/{model_name(call)}:{action}", headers, body, tuple(knobs.dropped))
+    return WireRequest(
+        "POST", f"/v1beta/models/{model_name(call)}:{action}", headers, body, tuple(knobs.dropped), call.stream
+    )
 
 
 def _knobs(call: ProviderCall) -> Knobs | ProviderError:

@@ -78,7 +78,7 @@ def to_wire(call: ProviderCall, quirks: Quirks) -> WireRequest | ProviderError:
     _ask_for_stream(body, call)
     accept = "text/event-stream" if call.stream else "application/json"
     headers = {"content-type": "application/json", "accept": accept}
-    return WireRequest("POST", "/chat/completions", headers, body, tuple(knobs.dropped))
+    return WireRequest("POST", "/chat/completions", headers, body, tuple(knobs.dropped), call.stream)
 
 
 def _check_taken(call: ProviderCall, quirks: Quirks) -> None:

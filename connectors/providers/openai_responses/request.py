@@ -70,9 +70,8 @@ def to_wire(call: ProviderCall) -> WireRequest | ProviderError:
     if call.body.get("thinking") is not None:
         knobs.dropped.append("thinking")  # Anthropic's knob, which has no spelling here
     accept = "text/event-stream" if call.stream else "application/json"
-    return WireRequest(
-        "POST", "/responses", {"content-type": "application/json", "accept": accept}, body, tuple(sorted(knobs.dropped))
-    )
+    headers = {"content-type": "application/json", "accept": accept}
+    return WireRequest("POST", "/responses", headers, body, tuple(sorted(knobs.dropped)), call.stream)
 
 
 def owner_of(call: ProviderCall) -> str:

@@ -37,7 +37,8 @@ def tool_turn(id: str = "a", **more: Any) -> list[dict[str, Any]]:
     [("minimal", "low"), ("low", "low"), ("medium", "medium"), ("high", "high"), ("xhigh", "xhigh"), ("max", "xhigh")],
 )
 def test_an_adaptive_model_is_told_the_effort(asked: str, effort: str) -> None:
-    assert said(sent(ADAPTIVE, reasoning_effort=asked)[0]) == ({"type": "adaptive"}, {"effort": effort})
+    shown = {"type": "adaptive", "display": "summarized"}
+    assert said(sent(ADAPTIVE, reasoning_effort=asked)[0]) == (shown, {"effort": effort})
 
 
 def test_an_adaptive_model_whose_efforts_are_not_listed_takes_three() -> None:
@@ -65,6 +66,10 @@ def test_thinking_is_off_as_far_as_the_model_lets(off: Any, sends: Any, body: di
     ("body", "sends"),
     [
         ({"thinking": {"type": "adaptive"}}, ({"type": "adaptive"}, None)),
+        (
+            {"thinking": {"type": "adaptive", "display": "omitted"}},
+            ({"type": "adaptive", "display": "omitted"}, None),
+        ),
         ({"thinking": {"type": "adaptive"}, "reasoning_effort": "low"}, ({"type": "adaptive"}, {"effort": "low"})),
         ({"thinking": {"type": "enabled", "budget_tokens": 9000}}, ({"type": "adaptive"}, {"effort": "xhigh"})),
         ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, ({"type": "adaptive"}, {"effort": "low"})),
@@ -147,7 +152,7 @@ def test_a_tool_turn_without_its_thinking_switches_a_budget_off() -> None:
     json, _ = sent(BUDGET, SAY, *tool_turn(), {"role": "assistant", "content": "Fine."}, SAY, **body)
     assert "thinking" in json, "that turn is over"
     json, _ = sent(ADAPTIVE, SAY, *tool_turn(), **body)
-    assert json["thinking"] == {"type": "adaptive"}
+    assert json["thinking"] == {"type": "adaptive", "display": "summarized"}
 
 
 @pytest.mark.parametrize("owner", ["anthropic/claude-x", "anthropic/claude-y", "gemini/claude-x"])

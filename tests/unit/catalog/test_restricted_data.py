@@ -38,7 +38,7 @@ def test_sensitive_data_goes_only_where_it_may(sensitivity: str, allowed: set[st
 @pytest.mark.parametrize("target", ["auto", "steady", "gpt-4.1", "qwen3-edge-8b"])
 def test_restricted_data_is_refused_rather_than_sent_elsewhere(target: str) -> None:
     decision = _decided("restricted", target, off={"edge"})
-    assert (decision.chosen, decision.ranked) == (None, [])
+    assert (decision.chosen, decision.ranked) == ("", [])
 
 
 def test_the_catalogue_says_of_the_model_what_its_server_does() -> None:
