@@ -19,6 +19,7 @@ from connectors.gateway.messages import MESSAGES, count_tokens
 from connectors.gateway.outbox import Outbox
 from connectors.gateway.ports import CheckBody, CountTokens, Fetch, Log, Lookup, Metrics, Scan
 from connectors.gateway.problems import Problem, error_body, error_response
+from connectors.gateway.responses import RESPONSES
 from connectors.gateway.serving import serve
 from connectors.gateway.waiting import Waiting
 from schemas.catalog import Catalog
@@ -35,7 +36,7 @@ ROUTES: tuple[tuple[str, str, Handler, ErrorShape], ...] = (
     ("POST", "/v1/chat/completions", serve(CHAT), CHAT.error),
     ("POST", "/v1/messages", serve(MESSAGES), MESSAGES.error),
     ("POST", "/v1/messages/count_tokens", count_tokens, MESSAGES.error),
-    ("POST", "/v1/responses", _not_yet, error_body),
+    ("POST", "/v1/responses", serve(RESPONSES), RESPONSES.error),
     ("POST", "/v1/embeddings", serve(EMBEDDINGS), EMBEDDINGS.error),
     ("GET", "/v1/models", models.models, error_body),
     ("GET", "/v1/models/{id:path}", models.model, error_body),

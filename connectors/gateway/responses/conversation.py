@@ -144,15 +144,18 @@ def _refusal(path: str, part: Mapping[str, Any]) -> dict[str, Any]:
 def _image(path: str, part: Mapping[str, Any]) -> dict[str, Any]:
     _refuse_stored(path, part, "file_id", instead="image_url")
     image = {"url": string_at(path, part, "image_url")}
-    return {"type": "image_url", "image_url": image | ({"detail": part["detail"]} if "detail" in part else {})}
+    if "detail" in part:
+        image["detail"] = string_at(path, part, "detail")
+    return {"type": "image_url", "image_url": image}
 
 
 def _file(path: str, part: Mapping[str, Any]) -> dict[str, Any]:
     _refuse_stored(path, part, "file_id", instead="file_data")
     if "file_url" in part:
         raise FaultError(f"{path}.file_url", "is not supported: send the file itself as `file_data`")
-    data = string_at(path, part, "file_data")
-    return {"type": "file", "file": {"file_data": data, "filename": part.get("filename", "document")}}
+    named = {"filename": "document", **part}
+    file = {name: string_at(path, named, name) for name in ("file_data", "filename")}
+    return {"type": "file", "file": file}
 
 
 def _audio(path: str, part: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,10 @@ URL = "/v1/responses"
 CALLS = [ToolCall("call_1", "weather", '{"city":"Paris"}'), ToolCall("call_2", "time", "{}")]
 THOUGHT = {"type": "thinking", "thinking": "let me see", "signature": "mrs1-signed"}
 HIDDEN = {"type": "redacted_thinking", "data": "mrs1-hidden"}
-CITED = {"type": "url_citation", "url_citation": {"start_index": 0, "end_index": 5, "title": "t", "url": "https://e.org"}}
+CITED = {
+    "type": "url_citation",
+    "url_citation": {"start_index": 0, "end_index": 5, "title": "t", "url": "https://e.org"},
+}
 LOGPROBS = {"content": [{"token": "42", "logprob": -0.5, "bytes": [52, 50], "top_logprobs": []}], "refusal": None}
 
 

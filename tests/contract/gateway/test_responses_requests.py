@@ -112,7 +112,7 @@ async def test_a_refusal_comes_back_as_one() -> None:
 
 @pytest.mark.parametrize("hidden", [None, "gAAAA-openai", "mrs1-broken", seal("s", "anthropic/m"), carried([])])
 async def test_reasoning_of_others_and_reasoning_alone_is_left_out(hidden: str | None) -> None:
-    thought = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": hidden}
+    thought: dict[str, Any] = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": hidden}
     got = await messages(thought, {"role": "assistant", "content": "42"}, {"role": "user", "content": "hi"}, thought)
     assert got == [{"role": "assistant", "content": "42"}, {"role": "user", "content": "hi"}]
 
@@ -193,6 +193,7 @@ def with_part(part: dict[str, Any], role: str = "user") -> dict[str, Any]:
         (with_part({"type": "input_file", "file_id": "file_1"}), "input.0.content.0.file_id"),
         (with_part({"type": "input_file", "file_url": "https://e.org/a.pdf"}), "input.0.content.0.file_url"),
         (with_part({"type": "input_audio", "input_audio": "x"}), "input.0.content.0.input_audio"),
+        (with_part({"type": "input_file", "file_data": PDF, "filename": 1}), "input.0.content.0.filename"),
         (with_part({"type": "input_video"}), "input.0.content.0"),
         (with_part({"type": "input_image", "image_url": IMAGE}, "system"), "input.0.content.0"),
         ({"input": "hi", "instructions": []}, "instructions"),
