@@ -170,7 +170,7 @@ class Supervisor:
         document = simulated(
             read_document(self.plan.settings.config),
             off=loaded.off_providers,
-            base_url=f"http://127.0.0.1:{self.plan.simulator_port}/v1",
+            root_url=f"http://127.0.0.1:{self.plan.simulator_port}",
             key_env=SIM_KEY_ENV,
             at_home=at_home,
         )

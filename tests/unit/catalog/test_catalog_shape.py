@@ -25,10 +25,10 @@ REPORTS = ROOT / "tests" / "unit" / "catalog" / "reports.yaml"
 
 def test_the_default_catalogue_loads_without_any_key() -> None:
     found = load(DEFAULT, {})
-    assert found.off_providers == {"openai"}
-    assert set(found.catalog.models) == {"gpt-4.1", "gpt-4.1-mini", "gpt-4.1-nano", "smollm2-135m", "qwen3-edge-8b"}
+    assert found.off_providers == {"openai", "anthropic", "gemini"}
+    assert {"gpt-4.1-mini", "claude-haiku-4-5", "gemini-3.8-flash", "smollm2-135m"} <= set(found.catalog.models)
     assert {w.message.split(" is not set")[0] for w in found.warnings} == {
-        "OPENAI_API_KEY", "MILLRACE_DEMO_KEYS", "ACME_KEYS", "GLOBEX_KEYS",
+        "OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY", "MILLRACE_DEMO_KEYS", "ACME_KEYS", "GLOBEX_KEYS",
     }  # fmt: skip
 
 
@@ -131,7 +131,8 @@ def test_targets_are_what_a_tenant_may_ask_for() -> None:
 def test_candidates_stand_for_models_in_order() -> None:
     catalog = load(DEFAULT, {}).catalog
     assert catalog.candidates_of("steady") == ("gpt-4.1-mini", "qwen3-edge-8b")
-    assert catalog.candidates_of("auto") == tuple(catalog.models)
+    chat = tuple(name for name, model in catalog.models.items() if model.operation == "chat")
+    assert catalog.candidates_of("auto") == chat
     assert catalog.candidates_of("gpt-4.1") == ("gpt-4.1",)
     assert catalog.expand(("qwen3-edge-8b", "*"))[0] == "qwen3-edge-8b"
     with pytest.raises(KeyError):
@@ -237,12 +238,15 @@ def parse_data(text: str) -> Any:
 
 def test_the_simulator_plays_providers_that_are_off_and_servers_of_ones_own() -> None:
     document = read_document(DEFAULT)
-    played = simulated(document, off={"openai"}, base_url="http://127.0.0.1:4001/v1", key_env="SIM_KEY")
+    played = simulated(
+        document, off={"openai", "anthropic", "gemini"}, root_url="http://127.0.0.1:4001", key_env="SIM_KEY"
+    )
     found = parse(dump_document(played), {"SIM_KEY": "sim-key"})
     assert found.off_providers == frozenset()
-    for name in ("openai", "edge", "vllm"):
+    paths = {"openai": "/v1", "anthropic": "", "gemini": "", "edge": "/compatible/v1", "vllm": "/compatible/v1"}
+    for name, path in paths.items():
         provider = found.catalog.providers[name]
-        assert (provider.base_url, provider.allow_private_egress) == ("http://127.0.0.1:4001/v1", True)
+        assert (provider.base_url, provider.allow_private_egress) == ("http://127.0.0.1:4001" + path, True)
         assert provider.api_key_env == "SIM_KEY"
     assert found.catalog.providers["edge"].region == "local"
     assert document == read_document(DEFAULT)
@@ -250,17 +254,17 @@ def test_the_simulator_plays_providers_that_are_off_and_servers_of_ones_own() ->
 
 def test_the_simulator_leaves_alone_what_works() -> None:
     document = read_document(DEFAULT)
-    assert simulated(document, off=set(), base_url="http://x/v1", key_env="K", at_home=OWN_ADDRESSES) == document
+    assert simulated(document, off=set(), root_url="http://x", key_env="K", at_home=OWN_ADDRESSES) == document
     own_edge = {**document, "providers": {"edge": {**document["providers"]["edge"], "base_url": "http://10.0.0.5/v1"}}}
-    assert simulated(own_edge, off=set(), base_url="http://x/v1", key_env="K") == own_edge
+    assert simulated(own_edge, off=set(), root_url="http://x", key_env="K") == own_edge
     assert (offers_edge(document), offers_edge(own_edge)) == (True, False)
 
 
 def test_a_real_model_at_the_edge_is_not_simulated() -> None:
     document = read_document(DEFAULT)
-    played = simulated(document, off=set(), base_url="http://x/v1", key_env="K", at_home={EDGE_ADDRESS})["providers"]
+    played = simulated(document, off=set(), root_url="http://x", key_env="K", at_home={EDGE_ADDRESS})["providers"]
     assert played["edge"] == document["providers"]["edge"]
-    assert (played["vllm"]["base_url"], played["vllm"]["api_key_env"]) == ("http://x/v1", "K")
+    assert (played["vllm"]["base_url"], played["vllm"]["api_key_env"]) == ("http://x/compatible/v1", "K")
 
 
 def test_a_document_with_equal_keys_is_not_read(tmp_path: Any) -> None:

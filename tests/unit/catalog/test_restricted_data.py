@@ -30,7 +30,9 @@ def _providers(decision: Decision) -> set[str]:
     return {CATALOG.models[ranked.model].provider for ranked in decision.ranked}
 
 
-@pytest.mark.parametrize(("sensitivity", "allowed"), [("restricted", {"edge"}), ("confidential", {"edge", "vllm"})])
+@pytest.mark.parametrize(
+    ("sensitivity", "allowed"), [("restricted", {"edge"}), ("confidential", {"edge", "vllm", "gemini"})]
+)
 def test_sensitive_data_goes_only_where_it_may(sensitivity: str, allowed: set[str]) -> None:
     assert _providers(_decided(sensitivity)) == allowed
 
