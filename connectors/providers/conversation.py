@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from connectors.providers.notes import system_note
-from connectors.providers.seals import Sealed, opened, plain_id, unseal
 from connectors.providers.wire_json import dumps, loads
 from schemas.errors import ErrorKind, ProviderError
+from schemas.seals import Sealed, opened, plain_id, unseal
 
 __all__ = [
     "Assistant",

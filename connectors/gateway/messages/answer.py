@@ -5,8 +5,8 @@ from typing import Any
 import orjson
 
 from connectors.gateway.surface import Asking
-from connectors.providers.seals import seal
 from schemas.events import Response
+from schemas.seals import seal
 
 __all__ = ["NO_SIGNATURE", "blocks", "message", "stop_reason", "usage"]
 

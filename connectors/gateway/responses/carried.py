@@ -6,7 +6,7 @@ Clients return reasoning items as they got them and look into none. What another
 from collections.abc import Sequence
 from typing import Any
 
-from connectors.providers.seals import seal, unseal
+from schemas.seals import seal, unseal
 
 __all__ = ["carried", "unpacked"]
 

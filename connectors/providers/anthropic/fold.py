@@ -14,10 +14,10 @@ from connectors.providers.answer import ChoiceFold, made_id
 from connectors.providers.anthropic.usage import TokenCounts
 from connectors.providers.error_bodies import malformed
 from connectors.providers.reply import MalformedReplyError, expect
-from connectors.providers.seals import seal, seal_id
 from connectors.providers.wire_json import dumps
 from schemas.completion import Choice, Completion, FinishReason, Usage
 from schemas.errors import ErrorKind, ProviderError
+from schemas.seals import seal, seal_id
 
 __all__ = ["MessageFold"]
 

@@ -20,10 +20,10 @@ from connectors.providers.error_bodies import malformed
 from connectors.providers.gemini.finish import finished
 from connectors.providers.gemini.request import owner_of
 from connectors.providers.reply import MalformedReplyError, count, expect
-from connectors.providers.seals import seal, seal_id
 from connectors.providers.wire_json import dumps
 from schemas.completion import Choice, Completion, Usage
 from schemas.errors import ErrorKind, ProviderError
+from schemas.seals import seal, seal_id
 
 __all__ = ["Answer", "usage_of"]
 

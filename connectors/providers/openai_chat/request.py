@@ -23,10 +23,10 @@ from connectors.providers.answer import made_id
 from connectors.providers.conversation import UnmappableError, unmappable
 from connectors.providers.knobs import Knobs, fit
 from connectors.providers.notes import json_schema
-from connectors.providers.seals import plain_id
 from connectors.providers.wire_json import dumps
 from schemas.completion import EmbeddingFormat
 from schemas.errors import ProviderError
+from schemas.seals import plain_id
 
 __all__ = ["Quirks", "to_wire"]
 

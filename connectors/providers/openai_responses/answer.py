@@ -21,10 +21,10 @@ from connectors.providers.openai_chat.usage import read_usage
 from connectors.providers.openai_responses.request import owner_of
 from connectors.providers.openai_responses.stops import StopCut, stops_of
 from connectors.providers.reply import MalformedReplyError, expect
-from connectors.providers.seals import seal_id
 from connectors.providers.wire_json import loads
 from schemas.completion import Completion, FinishReason, Usage
 from schemas.errors import ErrorKind, ProviderError
+from schemas.seals import seal_id
 
 __all__ = ["Reply", "from_wire"]
 

@@ -7,7 +7,7 @@ from gateway_house import House, answered
 from responses_house import HIDDEN, THOUGHT, URL, asked_of
 
 from connectors.gateway.responses.carried import carried
-from connectors.providers.seals import seal
+from schemas.seals import seal
 
 IMAGE = "data:image/png;base64,AAAA"
 PDF = "data:application/pdf;base64,BBBB"

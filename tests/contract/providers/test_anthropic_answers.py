@@ -9,10 +9,10 @@ import pytest
 
 from connectors.providers import ADAPTERS, ProviderCall
 from connectors.providers.retry_after import retry_after_s
-from connectors.providers.seals import unseal
 from connectors.providers.sse import SSEvent
 from schemas.completion import Completion, Usage
 from schemas.errors import ErrorKind, ProviderError
+from schemas.seals import unseal
 
 ANTHROPIC = ADAPTERS["anthropic"]
 CALL = ProviderCall({"messages": [{"role": "user", "content": "Hi"}]}, "claude-x", stream=True)

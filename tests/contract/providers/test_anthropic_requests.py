@@ -245,7 +245,9 @@ def test_a_system_prompt_alone_gets_a_user_who_says_nothing() -> None:
 
 
 def test_without_any_limit_the_models_own_counts_and_what_may_be_long_is_streamed() -> None:
-    call = ProviderCall({"messages": [{"role": "user", "content": "x"}]}, "claude-x", flags={"max_output_tokens": 64_000})
+    call = ProviderCall(
+        {"messages": [{"role": "user", "content": "x"}]}, "claude-x", flags={"max_output_tokens": 64_000}
+    )
     wire = ANTHROPIC.to_wire(call)
     assert isinstance(wire, WireRequest)
     assert (wire.json["max_tokens"], wire.json["stream"], wire.stream) == (64_000, True, True)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from connectors.providers import ADAPTERS, ProviderCall, WireRequest
-from connectors.providers.seals import seal, seal_id
+from schemas.seals import seal, seal_id
 
 ADAPTIVE = {"thinking": "adaptive", "efforts": ["low", "medium", "high", "xhigh"]}
 BUDGET = {"thinking": "budget"}

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from connectors.providers import ADAPTERS, Adapter, Delta, ProviderCall, WireRequest
-from connectors.providers.seals import unseal
 from connectors.providers.sse import SSEParser
 from schemas.completion import Completion, Usage
 from schemas.errors import ProviderError
+from schemas.seals import unseal
 
 WIRE = Path(__file__).parents[1] / "wire"
 CASES = sorted(path.parent.relative_to(WIRE).as_posix() for path in WIRE.glob("*/*/expected.json"))

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from connectors.providers import Delta, ProviderCall
 from connectors.providers.gemini import GEMINI
-from connectors.providers.seals import opened, unseal
 from connectors.providers.sse import SSEParser, SSEvent
 from schemas.completion import Completion
 from schemas.errors import ErrorKind, ProviderError
+from schemas.seals import opened, unseal
 
 WIRE = Path(__file__).parents[1] / "wire" / "gemini"
 CALL = ProviderCall({"messages": [{"role": "user", "content": "Hi"}]}, "gemini-3-flash", stream=True)

@@ -12,8 +12,8 @@ from connectors.providers import ProviderCall, WireRequest
 from connectors.providers.conversation import Conversation, System, Text, User
 from connectors.providers.gemini import GEMINI
 from connectors.providers.gemini.contents import write_contents
-from connectors.providers.seals import seal, seal_id
 from schemas.errors import ErrorKind, ProviderError
+from schemas.seals import seal, seal_id
 
 HI = [{"role": "user", "content": "Hi"}]
 LEVEL = {"thinking": "level", "thinking_off": False}

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from connectors.providers import ADAPTERS, ProviderCall, WireRequest
 from connectors.providers.openai import surface_of
 from connectors.providers.openai_responses.stops import StopCut
-from connectors.providers.seals import unseal
 from connectors.providers.sse import SSEvent
 from schemas.completion import Completion
 from schemas.errors import ErrorKind, ProviderError
+from schemas.seals import unseal
 
 OPENAI = ADAPTERS["openai"]
 USER = {"role": "user", "content": "Weather?"}
