@@ -47,7 +47,9 @@ class ChatFrames:
         for index, choice in enumerate(choices[1:], 1):
             out.append(self._chunk({"role": "assistant", **_whole(choice["message"])}, index=index))
         for index, choice in enumerate(choices):
-            out.append(self._chunk({}, index=index, finish=choice.get("finish_reason") or "stop"))
+            # Log probabilities come whole, with the end: the pieces of the answer do not carry theirs.
+            said = {"finish": choice.get("finish_reason") or "stop", "logprobs": choice.get("logprobs")}
+            out.append(self._chunk({}, index=index, **said))
         if self._include_usage:
             out.append(self._frame(b'"choices":[],"usage":' + orjson.dumps(usage_of(response, body))))
         return b"".join([*out, DONE])
@@ -55,8 +57,10 @@ class ChatFrames:
     def fail(self, problem: Problem) -> bytes:
         return b"data: " + error_body(problem) + b"\n\n" + DONE
 
-    def _chunk(self, delta: dict[str, Any], *, index: int = 0, finish: str | None = None) -> bytes:
-        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+    def _chunk(
+        self, delta: dict[str, Any], *, index: int = 0, finish: str | None = None, logprobs: Any = None
+    ) -> bytes:
+        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
         usage = b',"usage":null' if self._include_usage else b""
         return self._frame(b'"choices":[' + orjson.dumps(choice) + b"]" + usage)
 

@@ -12,7 +12,7 @@ Source: platform.openai.com/docs/api-reference/chat/create; provider_contracts.m
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from connectors.providers.notes import system_note
@@ -327,12 +327,20 @@ class _Reader:
         parts = [_part(f"{path}.{index}", part) for index, part in enumerate(content)]
         for part in parts:
             self._check_taken(part)
-        return [part for part in parts if not isinstance(part, Text) or part.text]
+        parts = [part for part in parts if not isinstance(part, Text) or part.text]
+        return parts if hint is None or message["role"] == "tool" else _marked(parts, hint)
 
     def _check_taken(self, part: Part) -> None:
         need = _NEEDS.get(type(part))
         if need is not None and need not in self._inputs and not isinstance(part, Text):
             raise UnmappableError(part.path, f"this model takes no {need} parts")
+
+
+def _marked(parts: list[Part], hint: CacheHint) -> list[Part]:
+    """A message's own hint reaches to its end: it is that of its last part."""
+    if not parts or isinstance(parts[-1], Audio) or parts[-1].cache is not None:
+        return parts
+    return [*parts[:-1], replace(parts[-1], cache=hint)]
 
 
 def _part(path: str, part: Mapping[str, Any]) -> Part:

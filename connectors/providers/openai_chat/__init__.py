@@ -65,6 +65,7 @@ OPENAI_CHAT = ChatAdapter(
     Quirks(
         max_tokens_name="max_completion_tokens",
         lacks=frozenset({"top_k"}),
+        only_stored=frozenset({"metadata"}),  # tmc/langchaingo#1484
         rich_roles=frozenset({"user"}),
         max_id_chars=40,
     )

@@ -39,6 +39,7 @@ class Quirks:
         max_tokens_name: the limit's name unless flagged.
         knows_developer: takes messages of role `developer`.
         lacks: parameters that nobody of this family takes.
+        only_stored: parameters that are taken with `store: true` only.
         input_flags: content part -> the entry of the flag `inputs` without which the part is refused.
         rich_roles: roles whose messages may hold more than text; None: any.
         embeddings_as: the form in which vectors are asked for.
@@ -48,6 +49,7 @@ class Quirks:
     max_tokens_name: str
     knows_developer: bool = True
     lacks: frozenset[str] = frozenset()
+    only_stored: frozenset[str] = frozenset()
     input_flags: Mapping[str, str] | None = None
     rich_roles: frozenset[str] | None = None
     embeddings_as: EmbeddingFormat = "base64"
@@ -62,7 +64,8 @@ _STRUCTURE = ("tools", "tool_choice", "response_format")
 
 
 def to_wire(call: ProviderCall, quirks: Quirks) -> WireRequest | ProviderError:
-    knobs = fit(call, spells=None, lacks=quirks.lacks)
+    is_stored = call.body.get("store") is True
+    knobs = fit(call, spells=None, lacks=quirks.lacks if is_stored else quirks.lacks | quirks.only_stored)
     if isinstance(knobs, ProviderError):
         return knobs
     try:

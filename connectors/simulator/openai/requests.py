@@ -38,6 +38,8 @@ def read(raw: bytes, table: ModelTable) -> tuple[Ask, Body]:
     if model.responses_only:
         raise _no_chat_model()
     check_knobs(body, model)
+    if "metadata" in body and body.get("store") is not True:
+        raise Refused("The 'metadata' parameter is only allowed when 'store' is enabled.", param="metadata")
     messages.check(body["messages"])
     ask = understood(body, model, **checked_parts(body))
     _check_context(ask)

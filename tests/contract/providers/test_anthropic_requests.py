@@ -252,3 +252,10 @@ def test_without_any_limit_the_models_own_counts_and_what_may_be_long_is_streame
     assert isinstance(wire, WireRequest)
     assert (wire.json["max_tokens"], wire.json["stream"], wire.stream) == (64_000, True, True)
     assert wire.headers["accept"] == "text/event-stream"
+
+
+def test_the_hint_of_a_whole_message_marks_its_last_part() -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    hint = {"type": "ephemeral"}
+    content = sent(make_call({"role": "user", "content": parts, "cache_control": hint})).json["messages"][0]["content"]
+    assert [part.get("cache_control") for part in content] == [None, hint]

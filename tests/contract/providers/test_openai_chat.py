@@ -115,7 +115,7 @@ def test_ids_that_are_too_long_for_openai_are_shortened_alike_in_call_and_result
 
 
 def test_metadata_may_have_any_names() -> None:
-    assert wire_of("openai", asked(metadata={"is_error": "x"})).json["metadata"] == {"is_error": "x"}
+    assert wire_of("openai", asked(metadata={"is_error": "x"}, store=True)).json["metadata"] == {"is_error": "x"}
 
 
 @pytest.mark.parametrize(
