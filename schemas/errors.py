@@ -35,6 +35,10 @@ class ErrorKind(StrEnum):
     CANCELLED = "cancelled"
 
 
+STATE_REFUSED = "state_refused"
+"""The code of an attempt whose vendor refused signatures or thinking of earlier turns: without them it may pass."""
+
+
 class ErrorCode(StrEnum):
     INVALID_REQUEST = "invalid_request"
     UNKNOWN_TENANT = "unknown_tenant"

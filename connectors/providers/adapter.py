@@ -33,6 +33,7 @@ class ProviderCall:
         max_tokens: what may be generated at most; None leaves the caller's number.
         flags: the model's resolved flags (provider_contracts.md section 3, `schemas.catalog.Flags`).
         operation: `chat`, or `embeddings` with the body of an OpenAI embeddings request.
+        keep_state: signatures and thinking of earlier turns go back to the vendor; false after it has refused them.
     """
 
     body: Mapping[str, Any]
@@ -41,6 +42,7 @@ class ProviderCall:
     max_tokens: int | None = None
     flags: Mapping[str, Any] = field(default_factory=dict)
     operation: str = "chat"
+    keep_state: bool = True
 
 
 @dataclass(frozen=True, slots=True)

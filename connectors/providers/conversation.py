@@ -165,13 +165,17 @@ def unmappable(flaw: UnmappableError) -> ProviderError:
 
 
 def read_conversation(
-    messages: Sequence[Mapping[str, Any]], *, owner: str, inputs: Sequence[str] = ("text",), mid_system: bool = False
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    owner: str | None,
+    inputs: Sequence[str] = ("text",),
+    mid_system: bool = False,
 ) -> Conversation:
     """The conversation of a checked request.
 
     Args:
         messages: `messages` of a chat request that `schemas.chat.check_chat` has passed.
-        owner: whose signatures may go out, `<adapter>/<upstream model>`.
+        owner: whose signatures may go out, `<adapter>/<upstream model>`; None: nobody's.
         inputs: the model's flag `inputs`: which parts it takes.
         mid_system: the model's flag: it takes a system message in the middle.
 
@@ -191,7 +195,7 @@ _NEEDS: dict[type, str] = {Image: "image", Document: "pdf", Audio: "audio"}
 
 
 class _Reader:
-    def __init__(self, owner: str, inputs: frozenset[str], mid_system: bool) -> None:
+    def __init__(self, owner: str | None, inputs: frozenset[str], mid_system: bool) -> None:
         self.conversation = Conversation()
         self._owner = owner
         self._inputs = inputs
@@ -292,6 +296,8 @@ class _Reader:
 
     def _signature(self, call: Mapping[str, Any], sealed: Sealed) -> str | None:
         """What the client echoed with the call, else what rode in its id."""
+        if self._owner is None:
+            return None
         google = (call.get("extra_content") or {}).get("google") or {}
         if isinstance(said := google.get("thought_signature"), str):
             return opened(said, self._owner)
@@ -299,6 +305,8 @@ class _Reader:
         return signature if sealed.owner == self._owner and isinstance(signature, str) else None
 
     def _thinking(self, message: Mapping[str, Any], calls: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+        if self._owner is None:
+            return
         blocks = message.get("thinking_blocks")
         if not blocks and calls:
             sealed = unseal(calls[0].get("id") or "")

@@ -28,13 +28,14 @@ from httpx_aiohttp import AiohttpTransport
 from connectors.providers import ADAPTERS
 from connectors.providers.adapter import Delta, Estimate, ProviderCall, StreamParser, WireRequest, rough_usage
 from connectors.providers.egress import GuardedResolver, checked_base_url
+from connectors.providers.error_bodies import names_state
 from connectors.providers.failures import failure_of
 from connectors.providers.limits import Limits, Timeouts
 from connectors.providers.retry_after import retry_after_s
 from connectors.providers.scrub import scrubbed
 from connectors.providers.sse import EventTooLargeError, SSEParser
 from schemas.completion import Answer, Usage
-from schemas.errors import ErrorKind, ProviderError
+from schemas.errors import STATE_REFUSED, ErrorKind, ProviderError
 
 __all__ = ["CallResult", "Driver", "OnDelta", "OnWire", "ProviderEndpoint", "Timeouts"]
 
@@ -226,7 +227,10 @@ class Driver:
             return self._adapter.from_wire(body, call, estimate=self._estimate)
         if self._key is not None:  # before anything is cut short, so that no half of it is left
             body = body.replace(self._key.encode(), b"[secret]")
-        return self._adapter.to_error(response.status_code, response.headers, body)
+        error = self._adapter.to_error(response.status_code, response.headers, body)
+        if error.kind is ErrorKind.INVALID_REQUEST and call.keep_state and names_state(error.message):
+            return replace(error, code=STATE_REFUSED)
+        return error
 
     async def _read_stream(self, response: httpx.Response, run: _Run) -> Answer | ProviderError:
         parser = run.parser = self._adapter.stream(run.call, estimate=self._estimate)

@@ -17,6 +17,7 @@ __all__ = [
     "kind_of_text",
     "malformed",
     "names_context",
+    "names_state",
     "redirected",
 ]
 
@@ -48,6 +49,9 @@ _BY_TEXT: tuple[tuple[re.Pattern[str], ErrorKind], ...] = (
     (re.compile(r"quota|billing|insufficient balance", re.IGNORECASE), ErrorKind.QUOTA_EXHAUSTED),
     (re.compile(r"model .*(?:not found|does not exist)", re.IGNORECASE), ErrorKind.NOT_FOUND),
 )
+_STATE = re.compile(
+    r"thought.?signature|`signature`|thinking`? block|Expected `?thinking|encrypted.?content", re.IGNORECASE
+)
 _CODE = re.compile(r"[\w.:-]{1,64}")
 
 
@@ -64,6 +68,11 @@ def kind_of_text(text: str) -> ErrorKind:
 def names_context(message: str) -> bool:
     """Words of a message that name a context too long."""
     return bool(_CONTEXT.search(message))
+
+
+def names_state(message: str) -> bool:
+    """Words of a message that name a signature, or thinking of an earlier turn, that is missing or not taken."""
+    return bool(_STATE.search(message))
 
 
 def is_code(word: str) -> bool:

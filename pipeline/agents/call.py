@@ -210,6 +210,7 @@ class CallStage:
             max_tokens=call.max_tokens,
             flags=orjson.loads(call.flags),
             operation=call.operation,
+            keep_state=call.keep_state,
         )
 
     async def _complete(

@@ -13,6 +13,8 @@
                 -> nothing                       -> deciding    (Orphan, Decide)
     any         -> deadline, cancel              -> ended       (Reply)
 
+A vendor that refuses signatures of earlier turns is asked once more without them (provider_contracts.md section 7).
+
 Events about attempts may come twice, late, or before the request itself (after a takeover): the first `started` and the
 first `finished` of an attempt count, the rest is ignored.
 """
@@ -23,7 +25,7 @@ from enum import StrEnum
 
 from pipeline.core.outcomes import Decide, End, Forward, Orphan, Park, Recover, Reply, Step
 from pipeline.core.pricing import cost_nano_usd
-from schemas.errors import ERROR_KINDS, ErrorKind
+from schemas.errors import ERROR_KINDS, STATE_REFUSED, ErrorKind
 from schemas.events import Attempt, AttemptError, Decision, Enriched, Outcome, Ref
 from schemas.ids import attempt_id
 
@@ -90,6 +92,7 @@ class Journey:
     kept: bool = False
     last_error: AttemptError | None = None
     finished_ids: set[str] = field(default_factory=set)
+    keep_state: bool = True
 
     def begin(self) -> list[Step]:
         """The first outcome of a fresh request."""
@@ -147,7 +150,7 @@ class Journey:
 
     def _forward(self, decision: Decision) -> Forward:
         role = "primary" if decision.attempt == 1 else "failover" if decision.cause == "failover" else "retry"
-        return Forward(decision=decision, attempt_id=self.current_id, role=role)
+        return Forward(decision=decision, attempt_id=self.current_id, role=role, keep_state=self.keep_state)
 
     def _attempt(self, event: Attempt, now_ms: int) -> list[Step]:
         if event.phase == "finished":
@@ -201,6 +204,9 @@ class Journey:
         return self._failed(event, now_ms)
 
     def _failed(self, event: Attempt, now_ms: int) -> list[Step]:
+        if event.error and event.error.code == STATE_REFUSED and self.keep_state:
+            self.keep_state = False
+            return self._next("retry", now_ms)
         row = ERROR_KINDS[ErrorKind(event.error.kind)] if event.error else ERROR_KINDS[ErrorKind.PROVIDER_FAULT]
         self.given_up.append(event.model)
         if row.larger_context_only:

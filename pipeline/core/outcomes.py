@@ -21,6 +21,7 @@ class Forward:
     decision: Decision
     attempt_id: str
     role: str
+    keep_state: bool = True
 
 
 @dataclass(slots=True, frozen=True)

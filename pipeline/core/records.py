@@ -47,6 +47,7 @@ def call(journey: Journey, step: Forward, catalog: Catalog, now_ms: int) -> Call
         tags=request.tags,
         spent_nano_usd=journey.spent_nano_usd,
         request_role=request.role,
+        keep_state=step.keep_state,
     )
 
 

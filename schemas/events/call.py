@@ -40,7 +40,10 @@ class Price:
 
 @dataclass(slots=True)
 class Call:
-    """`partition_key` is the tenant key (also picks the partition of `responses`); `body` is None where `body_ref` points."""
+    """`keep_state` is false after the vendor refused signatures of earlier turns: they stay out.
+
+    `partition_key` is the tenant key (also picks the partition of `responses`); `body` is None where `body_ref` points.
+    """
 
     request_id: str
     tenant: str
@@ -71,3 +74,4 @@ class Call:
     tags: dict[str, str] = field(default_factory=dict)
     spent_nano_usd: int = 0
     request_role: str = "primary"
+    keep_state: bool = True

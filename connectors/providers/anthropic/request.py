@@ -92,7 +92,7 @@ def _conversation(call: ProviderCall) -> Conversation:
     messages = call.body["messages"]
     conversation = read_conversation(
         messages,
-        owner=f"anthropic/{call.upstream}",
+        owner=f"anthropic/{call.upstream}" if call.keep_state else None,
         inputs=call.flags.get("inputs") or _INPUTS,
         mid_system=call.flags.get("mid_system") is True,
     )

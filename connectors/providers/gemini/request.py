@@ -94,7 +94,7 @@ def _untaken(call: ProviderCall, knobs: Knobs) -> Iterator[str]:
 def _body(call: ProviderCall, knobs: Knobs) -> dict[str, Any]:
     messages = call.body.get("messages") or ()
     inputs = call.flags.get("inputs") or ("text",)
-    conversation = read_conversation(messages, owner=owner_of(call), inputs=inputs)
+    conversation = read_conversation(messages, owner=owner_of(call) if call.keep_state else None, inputs=inputs)
     format_, notes = _format(call)
     system = [{"text": text} for text in (*(part.text for part in conversation.system), *notes)]
     contents = write_contents(conversation, call.flags)

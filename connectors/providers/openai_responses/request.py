@@ -91,7 +91,8 @@ def _one_choice(call: ProviderCall) -> ProviderCall:
 def _conversation(call: ProviderCall) -> Conversation:
     taken = [kind for kind in call.flags.get("inputs") or _INPUTS if kind in _INPUTS]
     messages = call.body.get("messages") or ()
-    return read_conversation(messages, owner=owner_of(call), inputs=taken, mid_system=True)
+    owner = owner_of(call) if call.keep_state else None
+    return read_conversation(messages, owner=owner, inputs=taken, mid_system=True)
 
 
 # -- input

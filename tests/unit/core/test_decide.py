@@ -22,9 +22,7 @@ def _model(provider: str, **said: Any) -> dict[str, Any]:
     return {"provider": provider, "context_tokens": 10_000, "price": price, **said}
 
 
-def _catalog(
-    rules: list[dict[str, Any]] | None = None, models: dict[str, Any] | None = None, **tenant: Any
-) -> Catalog:
+def _catalog(rules: list[dict[str, Any]] | None = None, models: dict[str, Any] | None = None, **tenant: Any) -> Catalog:
     return Catalog.model_validate(
         {
             "version": 1,

@@ -216,3 +216,27 @@ def test_after_a_takeover_an_echo_of_the_failed_attempt_changes_nothing() -> Non
 def test_after_a_takeover_a_lost_call_is_still_looked_for() -> None:
     (recover,) = make_journey().resume([make_attempt("started"), make_attempt("returned", worker="w2")], NOW)
     assert isinstance(recover, Recover)
+
+
+def state_refused(attempt: int) -> Attempt:
+    error = AttemptError(kind="invalid_request", code="state_refused", message="Invalid `signature`")
+    return make_attempt("finished", attempt, result="error", error=error)
+
+
+def test_a_vendor_that_refuses_signatures_is_asked_once_more_without_them() -> None:
+    journey = calling(make_journey())
+    assert journey.step(state_refused(1), NOW) == [Decide(attempt=2, cause="retry")]
+    assert journey.given_up == []
+    (forward,) = journey.step(make_decision(2), NOW)
+    assert isinstance(forward, Forward)
+    assert not forward.keep_state
+    (reply,) = journey.step(state_refused(2), NOW)
+    assert isinstance(reply, Reply)
+    assert reply.error.code == "invalid_request_error"
+
+
+def test_after_a_takeover_refused_signatures_still_stay_out() -> None:
+    journey = make_journey()
+    journey.begin()
+    assert journey.resume([state_refused(1)], NOW) == [Decide(attempt=2, cause="retry")]
+    assert not journey.keep_state
