@@ -87,13 +87,19 @@ DEAD_LETTERS = Topic(
     "what could not be processed, byte for byte",
     terminal=True,
 )
+SIGNALS = Topic(
+    "signals.v1", "signal", "endpoint", "control", HOUR_MS, "what `call` sees of each endpoint, four times a second"
+)
+BREAKERS = Topic(
+    "breakers.v1", "breaker", "endpoint", "control", 30 * DAY_MS, "which endpoints are out, by transitions", compacted=True
+)
 IDEMPOTENCY = Topic(
     "idempotency.v1", "idempotency", "tenant/request id", "tenant", DAY_MS, "what a key stood for", compacted=True
 )
 
 TOPICS: tuple[Topic, ...] = (
     REQUESTS, ENRICHED, DECISIONS, CALLS, ATTEMPTS, RETRIES, RETRIES_DUE, DELTAS, RESPONSES, COSTS, CANCELS,
-    DEAD_LETTERS, IDEMPOTENCY,
+    DEAD_LETTERS, IDEMPOTENCY, SIGNALS, BREAKERS,
 )  # fmt: skip
 
 

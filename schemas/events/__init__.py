@@ -6,6 +6,7 @@ milliseconds UTC (`TimestampMs`), money is integer nano-dollars, `body` is JSON 
 """
 
 from schemas.events.attempt import Attempt, AttemptError
+from schemas.events.breaker import Breaker
 from schemas.events.call import Call, Price, Tier
 from schemas.events.cancel import Cancel
 from schemas.events.cost import Cost
@@ -17,6 +18,7 @@ from schemas.events.parked import Parked
 from schemas.events.ref import Ref
 from schemas.events.request import InvalidRequest, Request, parse_request
 from schemas.events.response import Outcome, Response, RouteInfo, Timings
+from schemas.events.signal import ProbeResult, Signal
 
 EVENTS: dict[str, type] = {
     "request": Request,
@@ -30,6 +32,8 @@ EVENTS: dict[str, type] = {
     "cancel": Cancel,
     "parked": Parked,
     "idempotency": Idempotency,
+    "signal": Signal,
+    "breaker": Breaker,
 }
 """Event name (as in `<event>.v<N>.avsc` and the `schema` header) -> today's model."""
 
@@ -37,6 +41,7 @@ __all__ = [
     "EVENTS",
     "Attempt",
     "AttemptError",
+    "Breaker",
     "Call",
     "Cancel",
     "Cost",
@@ -50,12 +55,14 @@ __all__ = [
     "Outcome",
     "Parked",
     "Price",
+    "ProbeResult",
     "Proof",
     "Ranked",
     "Ref",
     "Request",
     "Response",
     "RouteInfo",
+    "Signal",
     "Tier",
     "Timings",
     "View",
