@@ -51,7 +51,7 @@ class Timeouts(Part):
     connect_s: Seconds = 5.0
     """TCP and TLS together."""
     first_event_s: Seconds = 30.0
-    """From the request sent to the first event of a stream, or to the whole answer of an unstreamed call."""
+    """From the request sent to the first event of a stream. An unstreamed answer comes when it is whole: it has total_s."""
     gap_s: Seconds = 30.0
     """Between two events of a stream."""
     total_s: Seconds = 300.0
