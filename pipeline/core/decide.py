@@ -4,7 +4,7 @@ A candidate goes through these steps and is excluded at the first that fails:
 
     1. candidates  it can: operation, context, tools, inputs, JSON schema, streaming
     2. eligible    its data may go there: tenant's regions and terms, clearance
-    3. available   its provider is on and not overfull
+    3. available   its provider is on and not overfull, its endpoint's breaker lets calls through
     4. tried       this request has not given it up already
     5. rules       require, exclude, pin
 
@@ -14,12 +14,13 @@ What is left is ranked: in the route's own order, else by
 
 with ties by name. Nothing left is a decision too: if no candidate can do what is asked, the request is at fault
 (`context_length_exceeded`, `invalid_request_error`); `no_eligible_model` if policy removed what can;
-`all_providers_unavailable` if one of them might answer at another time.
+`all_providers_unavailable` if one of them might answer at another time (`retry_at` says when, if anybody knows).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from pipeline.core.breaker import held_back
 from pipeline.core.eligible import eligible, known_sensitivity, requirement_missed
 from pipeline.core.pricing import cost_nano_usd, price_of
 from pipeline.core.rules import NOTHING_REQUIRED, Applied, Facts, applied
@@ -41,11 +42,12 @@ _NANO_USD_PER_CENT = 10_000_000
 
 @dataclass(slots=True, frozen=True)
 class Situation:
-    """What is known of the world: calls in flight and switched-off ones by provider, and the time."""
+    """What is known of the world: calls in flight and switched-off ones by provider, endpoints by name, and the time."""
 
     in_flight: Mapping[str, int]
     off_providers: frozenset[str]
     now_ms: int
+    views: Mapping[str, View] = field(default_factory=dict)
 
 
 @dataclass(slots=True, frozen=True)
@@ -161,7 +163,8 @@ def _choose(decision: Decision, case: _Case) -> Decision:
 
 
 def _view(case: _Case, name: str) -> View:
-    return View(in_flight=case.situation.in_flight.get(case.catalog.models[name].provider, 0))
+    known = case.situation.views.get(case.catalog.endpoint_of(name))
+    return known or View(in_flight=case.situation.in_flight.get(case.catalog.models[name].provider, 0))
 
 
 def _proof(case: _Case) -> Proof:
@@ -228,9 +231,26 @@ def _unavailable(case: _Case, name: str) -> str | None:
     provider = case.catalog.models[name].provider
     if provider in case.situation.off_providers:
         return f"provider {provider} is off"
-    if case.situation.in_flight.get(provider, 0) >= _OVERFULL * case.catalog.providers[provider].max_in_flight:
+    if _is_overfull(case, provider):
         return f"provider {provider} has too many calls in flight"
-    return None
+    return _held_back(_view(case, name), case.situation.now_ms)
+
+
+def _is_overfull(case: _Case, provider: str) -> bool:
+    return case.situation.in_flight.get(provider, 0) >= _OVERFULL * case.catalog.providers[provider].max_in_flight
+
+
+_HELD_BACK = {
+    "open": "its breaker is open",
+    "half_open": "its breaker is half open",
+    "limited": "its provider takes no calls for now",
+    "ramp": "its breaker lets few calls at a time through",
+}
+
+
+def _held_back(view: View, now_ms: int) -> str | None:
+    why = held_back(view, now_ms)
+    return _HELD_BACK[why] if why else None
 
 
 def _was_tried(case: _Case, name: str) -> str | None:
@@ -257,11 +277,33 @@ _POLICY = (_incapable, _ineligible, _ruled_out)
 
 
 def _nothing_left(decision: Decision, case: _Case, candidates: Sequence[str]) -> Decision:
-    if any(not any(check(case, name) for check in _POLICY) for name in candidates):
+    permitted = [name for name in candidates if not any(check(case, name) for check in _POLICY)]
+    if permitted:
+        decision.retry_at = min((at for name in permitted if (at := _available_at(case, name))), default=None)
         return _refuse(decision, ErrorCode.ALL_PROVIDERS_UNAVAILABLE, "no permitted model is available now")
     if all(row.step == "candidates" for row in decision.excluded) and decision.excluded:
         return _asks_too_much(decision)
     return _refuse(decision, ErrorCode.NO_ELIGIBLE_MODEL, "policy and capabilities leave no model")
+
+
+_RAMP_STEP_MS = 1_000
+
+
+def _available_at(case: _Case, name: str) -> int | None:
+    """When the endpoint may take a call; None where nobody can say: it is off, or was given up.
+
+    Interactive requests do not wait in a queue that is full: for them it has no time.
+    """
+    view, now_ms, provider = _view(case, name), case.situation.now_ms, case.catalog.models[name].provider
+    if provider in case.situation.off_providers or name in case.tried:
+        return None
+    if _is_overfull(case, provider):
+        return now_ms + _RAMP_STEP_MS if case.request.priority == "batch" else None
+    if view.breaker == "open":
+        return view.open_until
+    if view.breaker == "half_open":
+        return now_ms + _RAMP_STEP_MS
+    return max(now_ms + _RAMP_STEP_MS, view.limited_until or 0) if _held_back(view, now_ms) else None
 
 
 def _asks_too_much(decision: Decision) -> Decision:
