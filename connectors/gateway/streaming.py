@@ -1,6 +1,7 @@
 """The pieces of an answer and their end, in order and without gaps, whatever surface spells them. Pure.
 
-1. `feed` passes deltas on while they come in order and from one attempt; after a gap it waits for the whole answer.
+1. `feed` passes deltas on while they come in order and from one attempt, or from one that continues it from exactly what
+   was passed on; after a gap it waits for the whole answer.
 2. `finish` sends what the whole answer holds beyond that, then the end. If what was sent is not how the whole answer
    begins, nothing can mend it: an error frame.
 """
@@ -32,6 +33,7 @@ class Assembler:
         self._texts: dict[str, list[str]] = {name: [] for name in _TEXTS}
         self._calls: dict[int, dict[str, Any]] = {}
         self._blocks = 0
+        self._annotations = 0
 
     @property
     def keep_alive(self) -> bytes:
@@ -64,12 +66,17 @@ class Assembler:
     def _follows(self, delta: Delta) -> bool:
         if self._stopped or delta.kind != "chunk":
             return False
-        if delta.attempt != self._attempt and not self._has_content:
+        if self._attempt is not None and (delta.attempt, delta.seq) < (self._attempt, self._next_seq):
+            return False  # repeated, or of an attempt that was given up
+        if delta.attempt != self._attempt and self._takes_over(delta):
             self._attempt, self._next_seq = delta.attempt, 0
-        if delta.attempt == self._attempt and delta.seq < self._next_seq:
-            return False  # repeated
         self._stopped = delta.attempt != self._attempt or delta.seq != self._next_seq
         return not self._stopped
+
+    def _takes_over(self, delta: Delta) -> bool:
+        if delta.continues_attempt is None:
+            return not self._has_content
+        return (delta.continues_attempt, delta.continues_pieces) == (self._attempt, self._next_seq)
 
     @property
     def _has_content(self) -> bool:
@@ -90,6 +97,7 @@ class Assembler:
             if piece.get(name):
                 self._texts[name].append(piece[name])
         self._blocks += len(piece.get("thinking_blocks") or ())
+        self._annotations += len(piece.get("annotations") or ())
         if piece.get("tool_calls"):
             piece["tool_calls"] = [self._seen_call(call) for call in piece["tool_calls"]]
         return self._frames.piece(piece)
@@ -123,8 +131,8 @@ class Assembler:
             rest["tool_calls"] = [call for call in missing if call]
         if blocks := (message.get("thinking_blocks") or [])[self._blocks :]:
             rest["thinking_blocks"] = blocks
-        if message.get("annotations") and rest.get("content"):
-            rest["annotations"] = message["annotations"]
+        if notes := (message.get("annotations") or [])[self._annotations :]:
+            rest["annotations"] = notes
         return rest
 
     def _missing(self, index: int, call: dict[str, Any]) -> dict[str, Any] | None:

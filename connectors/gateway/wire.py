@@ -3,6 +3,7 @@
 Headers: CONTRACT.md section 5.
 """
 
+import re
 from typing import Any
 
 import orjson
@@ -14,6 +15,8 @@ from schemas.events import Delta, Response
 __all__ = ["known_headers", "one_line", "outcome_headers", "outcome_problem", "request_document", "usage_of", "usd"]
 
 _NANO = 1_000_000_000
+_NOT_IN_A_NAME = re.compile(r"[^\x21-\x2b\x2d-\x7e]")
+_MOST_NAMES = 32
 
 
 def usd(nano_usd: int) -> str:
@@ -42,9 +45,15 @@ def _named(request_id: str, model: str | None, provider: str | None, dropped: li
         "x-request-id": request_id,
         "x-model": model,
         "x-provider": provider,
-        "x-dropped-params": ", ".join(dropped) or None,
+        "x-dropped-params": _listed(dropped) or None,
     }
     return {name: value for name, value in said.items() if value is not None}
+
+
+def _listed(names: list[str]) -> str:
+    """Callers choose the names of what nobody knows: no line end and no letter that a header cannot hold gets through."""
+    shown = [_NOT_IN_A_NAME.sub("?", name[:64]) for name in names[:_MOST_NAMES]]
+    return ", ".join([*shown, f"{len(names) - _MOST_NAMES}-more"] if len(names) > _MOST_NAMES else shown)
 
 
 def outcome_problem(response: Response) -> Problem | None:

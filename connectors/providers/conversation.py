@@ -36,6 +36,7 @@ __all__ = [
     "Turn",
     "UnmappableError",
     "User",
+    "objects_in",
     "read_conversation",
     "unmappable",
 ]
@@ -97,7 +98,8 @@ Part = Text | Image | Document | Audio
 class ToolUse:
     """`signature` is what the vendor wants back with the call.
 
-    `text` is the arguments as the caller wrote them: a prompt cache matches letters. `state` is what rode in the id.
+    `text` is the arguments as the caller wrote them: a prompt cache matches letters. `state` is what rode in the id;
+    callers can forge it.
     """
 
     id: str
@@ -106,6 +108,7 @@ class ToolUse:
     signature: str | None = None
     text: str = "{}"
     state: Mapping[str, Any] | None = None
+    cache: CacheHint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,9 +255,9 @@ class _Reader:
         turn = self._turn(Assistant)
         turn.parts += self._texts(f"{path}.content", message)
         if message.get("refusal"):
-            turn.parts.append(Text(message["refusal"]))
+            turn.parts.append(Text(_string(path, message, "refusal")))
         calls = message.get("tool_calls") or []
-        turn.thinking += self._thinking(message, calls)
+        turn.thinking += self._thinking(path, message, calls)
         for index, call in enumerate(calls):
             turn.calls.append(self._call(f"{path}.tool_calls.{index}", call))
         self._asked_at = path
@@ -263,15 +266,16 @@ class _Reader:
         function = call.get("function")
         if not isinstance(function, Mapping):
             raise UnmappableError(path, "only calls of functions are taken")
-        sealed = unseal(call.get("id") or "")
+        sealed = unseal(_word(call, "id"))
         arguments = _arguments(path, function)
         use = ToolUse(
             sealed.text,
-            function.get("name") or "",
+            _word(function, "name"),
             arguments,
             self._signature(call, sealed),
             _text_of(function, arguments),
             sealed.state if sealed.owner == self._owner and isinstance(sealed.state, dict) else None,
+            call.get("cache_control"),
         )
         if not use.id or not use.name:
             raise UnmappableError(path, "a tool call needs an `id` and a name")
@@ -298,22 +302,26 @@ class _Reader:
         """What the client echoed with the call, else what rode in its id."""
         if self._owner is None:
             return None
-        google = (call.get("extra_content") or {}).get("google") or {}
-        if isinstance(said := google.get("thought_signature"), str):
+        google = _within(_within(call, "extra_content"), "google")
+        if said := _word(google, "thought_signature"):
             return opened(said, self._owner)
         signature = sealed.state.get("signature") if isinstance(sealed.state, dict) else None
         return signature if sealed.owner == self._owner and isinstance(signature, str) else None
 
-    def _thinking(self, message: Mapping[str, Any], calls: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    def _thinking(
+        self, path: str, message: Mapping[str, Any], calls: Sequence[Mapping[str, Any]]
+    ) -> Iterator[dict[str, Any]]:
         if self._owner is None:
             return
-        blocks = message.get("thinking_blocks")
+        blocks = message.get("thinking_blocks") or []
+        if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
+            raise UnmappableError(f"{path}.thinking_blocks", "must be a list of objects")
         if not blocks and calls:
-            sealed = unseal(calls[0].get("id") or "")
-            if sealed.owner == self._owner and isinstance(sealed.state, dict):
-                yield from sealed.state.get("thinking") or ()
+            sealed = unseal(_word(calls[0], "id"))
+            if sealed.owner == self._owner:
+                yield from objects_in(sealed.state, "thinking")
             return
-        for block in blocks or ():
+        for block in blocks:
             key = "data" if block.get("type") == "redacted_thinking" else "signature"
             mine = opened(block[key], self._owner) if isinstance(block.get(key), str) else None
             if mine:
@@ -411,6 +419,22 @@ def _text_of(function: Mapping[str, Any], arguments: dict[str, Any]) -> str:
 def _contents(result: ToolResult) -> list[object]:
     """What a result says, wherever it stands."""
     return [part if isinstance(part, Text) else part.source for part in result.parts]
+
+
+def objects_in(state: object, name: str) -> list[dict[str, Any]]:
+    """What a seal holds under a name; a forged one may hold anything."""
+    found = state.get(name) if isinstance(state, Mapping) else None
+    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+
+
+def _within(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    inner = holder.get(name)
+    return inner if isinstance(inner, Mapping) else {}
+
+
+def _word(holder: Mapping[str, Any], name: str) -> str:
+    value = holder.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _string(path: str, holder: Mapping[str, Any], name: str) -> str:

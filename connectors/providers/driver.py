@@ -96,6 +96,7 @@ class _Run:
     call: ProviderCall
     limits: Limits
     on_delta: OnDelta | None
+    on_first_event: Callable[[], None] | None = None
     started: float = field(default_factory=time.monotonic)
     first_event_ms: int | None = None
     vendor_request_id: str | None = None
@@ -136,6 +137,7 @@ class Driver:
         timeout_s: float,
         on_delta: OnDelta | None = None,
         on_wire: OnWire | None = None,
+        on_first_event: Callable[[], None] | None = None,
     ) -> CallResult:
         """Makes the call; every failure is in the result.
 
@@ -145,8 +147,9 @@ class Driver:
             timeout_s: what is left until the caller's deadline.
             on_delta: gets the pieces of a stream as they come, those of one network read at once; must not block.
             on_wire: is told what goes out, just before.
+            on_first_event: is told that the first event of a stream came, whatever it holds.
         """
-        run = _Run(call, Limits(self._provider.timeouts, timeout_s), on_delta)
+        run = _Run(call, Limits(self._provider.timeouts, timeout_s), on_delta, on_first_event)
         wire = self._adapter.to_wire(call)
         if isinstance(wire, ProviderError):
             run.bytes_sent = False
@@ -308,6 +311,8 @@ def _take(events: SSEParser, chunk: bytes, run: _Run) -> bool:
             came = True
             if run.first_event_ms is None:
                 run.first_event_ms = run.elapsed_ms()
+                if run.on_first_event is not None:
+                    run.on_first_event()
             if run.parser is not None:
                 deltas += run.parser.feed(event)
     finally:

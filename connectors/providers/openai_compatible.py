@@ -25,6 +25,7 @@ OPENAI_COMPATIBLE = ChatAdapter(
                 "service_tier",
                 "modalities",
                 "web_search_options",
+                "cache_control",
             }
         ),
         input_flags={"image_url": "image", "file": "pdf", "input_audio": "audio", "video_url": "video"},

@@ -2,7 +2,7 @@
 
     piece               block                               closed by
     reasoning_content   thinking                            its signature (`thinking_blocks`), or whatever else comes
-    content, refusal    text                                whatever else comes
+    content, refusal    text, one each                      whatever else comes
     tool_calls          tool_use, one per call              the next call, or the end
 
 Anthropic's form cannot go back to a closed block. A server that takes turns between two calls makes a stream that has no
@@ -36,20 +36,21 @@ class MessageFrames:
         self._out: list[bytes] = []
         self._has_begun = False
         self._index = -1
-        self._open = ""  # the type of the open block
+        self._open = ""  # what the open block holds
+        self._thinking = ""  # what was said in it, if it is thinking
         self._call = -1  # which call the open block is
         self._is_tangled = False
 
     def piece(self, delta: dict[str, Any]) -> bytes:
         self._begin()
-        if text := delta.get("reasoning_content"):
-            self._enter("thinking", {"type": "thinking", "thinking": "", "signature": ""})
-            self._fill({"type": "thinking_delta", "thinking": text})
+        reasoning = delta.get("reasoning_content") or ""
         for block in delta.get("thinking_blocks") or ():
-            self._thought(block)
+            reasoning = self._thought(block, reasoning)
+        if reasoning:
+            self._think(reasoning)
         for name in ("content", "refusal"):
             if delta.get(name):
-                self._enter("text", {"type": "text", "text": ""})
+                self._enter(name, {"type": "text", "text": ""})
                 self._fill({"type": "text_delta", "text": delta[name]})
         for call in delta.get("tool_calls") or ():
             self._called(call)
@@ -86,22 +87,28 @@ class MessageFrames:
         }
         self._say({"type": "message_start", "message": start})
 
-    def _thought(self, block: dict[str, Any]) -> None:
-        """A whole block: its text went out before, its signature ends it."""
+    def _think(self, text: str) -> None:
+        self._enter("thinking", {"type": "thinking", "thinking": "", "signature": ""})
+        if text:
+            self._thinking += text
+            self._fill({"type": "thinking_delta", "thinking": text})
+
+    def _thought(self, block: dict[str, Any], reasoning: str) -> str:
+        """A whole block: its text went out before or does now, its signature ends it; returns `reasoning` without it."""
         if block.get("type") != "thinking":
             self._enter("", block)
             self._close()
-            return
-        if self._open != "thinking":
-            self._enter("thinking", {"type": "thinking", "thinking": "", "signature": ""})
-            if block.get("thinking"):
-                self._fill({"type": "thinking_delta", "thinking": block["thinking"]})
+            return reasoning
+        rest = (block.get("thinking") or "").removeprefix(self._thinking if self._open == "thinking" else "")
+        self._think(rest)
         self._close(signature=block.get("signature") or NO_SIGNATURE)
+        return reasoning.removeprefix(rest)
 
     def _called(self, call: dict[str, Any]) -> None:
         function, at = call.get("function") or {}, call["index"]
         if at < self._call or (at == self._call and self._open != "tool_use"):
-            self._is_tangled = True
+            # `{}` alone says late that there were no arguments; as a piece of some, more of them would follow.
+            self._is_tangled |= function.get("arguments") not in (None, "", "{}")
             return
         if at > self._call:
             self._close()
@@ -127,7 +134,7 @@ class MessageFrames:
             return
         if self._open == "thinking":
             self._fill({"type": "signature_delta", "signature": signature})
-        self._open = ""
+        self._open = self._thinking = ""
         self._say({"type": "content_block_stop", "index": self._index})
 
     def _say(self, event: dict[str, Any]) -> None:

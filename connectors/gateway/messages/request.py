@@ -23,15 +23,17 @@ from schemas.errors import ErrorCode
 
 __all__ = ["read"]
 
-_SAME = ("model", "temperature", "top_p", "top_k", "stream")
+_SAME = ("model", "temperature", "top_p", "top_k", "stream", "cache_control")
 _READ = frozenset(
     {
         *_SAME, "max_tokens", "messages", "system", "stop_sequences", "tools", "tool_choice", "metadata", "thinking",
-        "output_config", "service_tier", "cache_control",
+        "output_config", "service_tier",
     }
 )  # fmt: skip
 # They change how a vendor works on the conversation, not what is asked: left out and named.
 _DROPPED = frozenset({"context_management", "inference_geo"})
+_TOOL_READ = frozenset({"type", "name", "description", "input_schema", "strict", "cache_control"})
+_TOOL_DROPPED = frozenset({"allowed_callers", "defer_loading", "eager_input_streaming", "input_examples"})
 _TIERS = {"auto": "auto", "standard_only": "default"}
 # provider_contracts.md section 4.1, read backwards: a budget of at least so many tokens is that effort.
 _EFFORTS = ((24_576, "max"), (16_384, "xhigh"), (8_192, "high"), (4_096, "medium"), (0, "low"))
@@ -48,8 +50,12 @@ def read(raw: bytes, body: dict[str, Any], headers: Headers) -> Asking | Problem
         asked = _body({name: value for name, value in body.items() if value is not None})
     except _FaultError as fault:
         return Problem(ErrorCode.INVALID_REQUEST, str(fault), fault.path)
-    dropped = sorted(name for name in _DROPPED if body.get(name) is not None)
-    return Asking(orjson.dumps(asked), asked, dropped=dropped)
+    return Asking(orjson.dumps(asked), asked, dropped=_left_out(body))
+
+
+def _left_out(body: Mapping[str, Any]) -> list[str]:
+    holders = ((body, _DROPPED), *((tool, _TOOL_DROPPED) for tool in body.get("tools") or ()))
+    return sorted({name for holder, names in holders for name in names if holder.get(name) is not None})
 
 
 def _body(said: dict[str, Any]) -> dict[str, Any]:
@@ -66,14 +72,15 @@ def _body(said: dict[str, Any]) -> dict[str, Any]:
     if isinstance(user := _object("metadata", said.get("metadata")).get("user_id"), str):
         asked["user"] = user
     if "service_tier" in said:
-        asked["service_tier"] = _TIERS.get(said["service_tier"], said["service_tier"])
+        tier = said["service_tier"]
+        asked["service_tier"] = _TIERS.get(tier, tier) if isinstance(tier, str) else tier
     return asked | _tools(said) | _thinking(said) | _output(said)
 
 
 def _system(said: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     system = said.get("system")
     if isinstance(system, str) and system:
-        yield _hinted({"role": "system", "content": system}, said)
+        yield {"role": "system", "content": system}
     elif isinstance(system, list):
         yield {"role": "system", "content": [_text(f"system.{at}", block) for at, block in enumerate(system)]}
     elif system:
@@ -192,6 +199,10 @@ def _image(path: str, block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _document(path: str, block: Mapping[str, Any]) -> dict[str, Any]:
+    if block.get("context"):
+        raise _FaultError(f"{path}.context", "is not supported: say it in a text block")
+    if _object(f"{path}.citations", block.get("citations")).get("enabled"):
+        raise _FaultError(f"{path}.citations", "is not supported: the platform's form has no place for them")
     source = _object(f"{path}.source", block.get("source"))
     match source.get("type"):
         case "base64":
@@ -241,8 +252,11 @@ def _tools(said: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tool(path: str, tool: Any) -> dict[str, Any]:
     spec = _object(path, tool)
-    if spec.get("type") not in {None, "custom"}:
+    if spec.get("type") not in (None, "custom"):
         raise _FaultError(path, f"of type `{str(spec['type'])[:64]}` runs at one vendor only and is not supported")
+    unknown = next((name for name in spec if name not in _TOOL_READ | _TOOL_DROPPED), None)
+    if unknown is not None:
+        raise _FaultError(f"{path}.{unknown[:64]}", "is not supported")
     function = {"name": _string(path, spec, "name"), "parameters": spec.get("input_schema")}
     if spec.get("description") is not None:
         function["description"] = spec["description"]

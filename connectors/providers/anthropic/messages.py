@@ -167,7 +167,7 @@ def _thought(block: Mapping[str, Any]) -> Block | None:
 
 
 def _call(call: ToolUse, ids: _Ids) -> Block:
-    return {"type": "tool_use", "id": ids.name(call.id), "name": call.name, "input": call.arguments}
+    return marked({"type": "tool_use", "id": ids.name(call.id), "name": call.name, "input": call.arguments}, call.cache)
 
 
 def _result(result: ToolResult, ids: _Ids) -> Block:

@@ -88,10 +88,11 @@ def plan(call: ProviderCall, *, may_think: bool) -> Plan:
 
 def _wish(body: Mapping[str, Any]) -> _Wish:
     asked, effort = body.get("thinking"), body.get("reasoning_effort")
-    if not isinstance(asked, Mapping) or asked.get("type") not in _KINDS:
+    kind = asked.get("type") if isinstance(asked, Mapping) else None
+    if not isinstance(asked, Mapping) or not isinstance(kind, str) or kind not in _KINDS:
         return _Wish(None, None, effort, None)
     budget, display = asked.get("budget_tokens"), asked.get("display")
-    return _Wish(asked["type"], budget if isinstance(budget, int) else None, effort, display)
+    return _Wish(kind, budget if isinstance(budget, int) else None, effort, display)
 
 
 def _limit(call: ProviderCall) -> tuple[int, bool]:

@@ -30,7 +30,7 @@ def thinks(flags: Mapping[str, Any]) -> bool:
 def thinking_wish(call: ProviderCall) -> Mapping[str, Any]:
     """`thinking` of the Anthropic surface; {} if there is none that can be read."""
     wish = call.body.get("thinking")
-    return wish if isinstance(wish, Mapping) and wish.get("type") in {"enabled", "adaptive", "disabled"} else {}
+    return wish if isinstance(wish, Mapping) and wish.get("type") in ("enabled", "adaptive", "disabled") else {}
 
 
 def thinking_config(call: ProviderCall, effort: str | None) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class ChatAdapter:
 OPENAI_CHAT = ChatAdapter(
     Quirks(
         max_tokens_name="max_completion_tokens",
-        lacks=frozenset({"top_k"}),
+        lacks=frozenset({"top_k", "cache_control"}),
         only_stored=frozenset({"metadata"}),  # tmc/langchaingo#1484
         rich_roles=frozenset({"user"}),
         max_id_chars=40,

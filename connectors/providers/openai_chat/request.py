@@ -7,7 +7,8 @@ The caller's request has this form already; what is done here (provider_contract
 2. Parameters follow the model's flags (`knobs`); without tools no `tool_choice` goes out: servers refuse that
    (apache/apisix#13583).
 3. The limit of tokens goes under the one name that the model takes.
-4. What other vendors want back (`thinking_blocks`, `extra_content`, `cache_control`, our seals) stays here.
+4. What other vendors want back (`thinking_blocks`, `extra_content`, `cache_control`, our seals) stays here, and so do the
+   citations of an earlier answer, which strict servers refuse. A message that says nothing says "".
 5. `developer` becomes `system` where the server does not know it; a result that is said twice is sent once, two
    different ones are an error (QwenLM/qwen-code#8163); without native JSON Schema the schema stands in the prompt.
 6. A part that the model or the role does not take is an error naming it; so are the `functions` of old.
@@ -59,7 +60,9 @@ class Quirks:
 # Under these keys lies JSON Schema or what the caller means by it, in which null is a value and every name its own.
 _VERBATIM = frozenset({"parameters", "schema", "arguments", "metadata"})
 _TEXT_PARTS = frozenset({"text", "refusal"})
-_FOREIGN = frozenset({"thinking_blocks", "extra_content", "cache_control", "is_error", "reasoning_content"})
+_FOREIGN = frozenset(
+    {"thinking_blocks", "extra_content", "cache_control", "is_error", "reasoning_content", "annotations"}
+)
 _STRUCTURE = ("tools", "tool_choice", "response_format")
 
 
@@ -146,12 +149,17 @@ def _messages(messages: Sequence[dict[str, Any]], quirks: Quirks) -> Iterator[di
 
 def _message(message: dict[str, Any], quirks: Quirks) -> dict[str, Any]:
     if message.get("role") == "developer" and not quirks.knows_developer:
-        return {**message, "role": "system"}
+        return _worded({**message, "role": "system"})
     if "tool_calls" not in message:
-        return message
+        return _worded(message)
     calls = [_tool_call(call, quirks) for call in message["tool_calls"]]
     rest = {key: value for key, value in message.items() if key != "tool_calls"}
-    return {**rest, "tool_calls": calls} if calls else rest  # OpenAI refuses an empty list
+    return {**rest, "tool_calls": calls} if calls else _worded(rest)  # OpenAI refuses an empty list
+
+
+def _worded(message: dict[str, Any]) -> dict[str, Any]:
+    """Content may be absent beside tool calls only."""
+    return message if "content" in message else {**message, "content": ""}
 
 
 def _id(said: str, quirks: Quirks) -> str:

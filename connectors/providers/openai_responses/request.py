@@ -29,6 +29,7 @@ from connectors.providers.conversation import (
     ToolUse,
     UnmappableError,
     User,
+    objects_in,
     read_conversation,
     unmappable,
 )
@@ -128,7 +129,7 @@ def _said(turn: Assistant) -> Iterator[Item]:
 
 
 def _reasoning(use: ToolUse) -> Iterable[Item]:
-    return (use.state or {}).get("reasoning") or ()
+    return objects_in(use.state, "reasoning")
 
 
 def _call(use: ToolUse) -> Item:

@@ -100,9 +100,17 @@ class House:
         said = headers.build(request_id=response.request_id, tenant=response.tenant, role=response.role)
         return self.put("t.responses.v1", encode(response), said)
 
-    def delta(self, request: Request, seq: int, *pieces: Any, attempt: int = 1) -> None:
+    def delta(self, request: Request, seq: int, *pieces: Any, attempt: int = 1, **more: Any) -> None:
         delta = Delta(
-            request.request_id or "", request.tenant, attempt, seq, "chunk", orjson.dumps(pieces), "sim", "small"
+            request.request_id or "",
+            request.tenant,
+            attempt,
+            seq,
+            "chunk",
+            orjson.dumps(pieces),
+            "sim",
+            "small",
+            **more,
         )
         said = headers.build(request_id=request.request_id, tenant=request.tenant, kind="chunk")
         self.put("t.deltas.v1", encode(delta), said)
