@@ -75,8 +75,8 @@ class Answer:
 
     @property
     def blocked(self) -> ProviderError | None:
-        """A prompt that was refused has no candidates, and none will come."""
-        if self._candidates or not self._block_reason:
+        """The provider refused the prompt, before the first candidate or while one was coming."""
+        if self.is_finished or not self._block_reason:
             return None
         code = self._block_reason if self._block_reason.isascii() else None
         return ProviderError(ErrorKind.CONTENT_FILTERED, code=code, message="the prompt was blocked by the provider")
