@@ -32,7 +32,8 @@ async def streamed(surface: str, answer: Any) -> str:
     async with House(answer).client() as client:
         got = await client.post(URLS[surface], json=ASKING[surface])
     assert got.status_code == 200
-    return got.text
+    text: str = got.text
+    return text
 
 
 @pytest.mark.parametrize("surface", URLS)

@@ -332,3 +332,13 @@ def test_messages_hold_no_address_no_key_and_no_project() -> None:
 
 def test_a_redirect_is_a_fault() -> None:
     assert GEMINI.to_error(302, {}, b"").code == "redirect_refused"
+
+
+def test_a_block_after_the_first_text_is_a_block_and_no_early_end() -> None:
+    parser = GEMINI.stream(CALL)
+    text = {"candidates": [{"content": {"parts": [{"text": "Well"}]}, "index": 0}]}
+    for reply in (text, {"promptFeedback": {"blockReason": "SAFETY"}}):
+        parser.feed(SSEvent("message", json.dumps(reply)))
+    told = parser.finish()
+    assert isinstance(told, ProviderError)
+    assert told.kind is ErrorKind.CONTENT_FILTERED
