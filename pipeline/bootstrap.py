@@ -28,6 +28,7 @@ from connectors.kafka.tail import Tail
 from connectors.providers.driver import Driver, ProviderEndpoint
 from connectors.providers.limits import Timeouts
 from pipeline.agents.call import CallStage
+from pipeline.agents.health import HealthStage
 from pipeline.agents.retry import RetryRelay
 from pipeline.agents.route import RouteStage
 from pipeline.catalog_file import CatalogError, LoadedCatalog, load
@@ -146,7 +147,13 @@ class Host:
                 gauge()
 
     async def _start_stage(self, name: str, port: int | None) -> Running:
-        makers = {"gateway": self._gateway, "route": self._route, "call": self._call, "retry": self._retry}
+        makers = {
+            "gateway": self._gateway,
+            "route": self._route,
+            "call": self._call,
+            "health": self._health,
+            "retry": self._retry,
+        }
         if name not in makers:
             raise LookupError(f"the stage `{name}` is not there yet; there are {', '.join(makers)}")
         return await makers[name](port)
@@ -199,6 +206,17 @@ class Host:
 
         failed = [app.failed, asyncio.ensure_future(_end_of(tail))]
         running = Running(name, failed=failed, is_ready=app.is_assigned, stop=stop)
+        running.refresh.append(lambda: self._show_lag(app))
+        return running
+
+    async def _health(self, _port: int | None) -> Running:
+        app = self._app("health")
+        stage = HealthStage(self.tools, self.emit, app)
+        app.agent("health", [self.tools.topic(t.SIGNALS.name)], stage.handle)
+        await app.start()
+        await asyncio.wait_for(app.ready.wait(), START_DEADLINE_S)
+        app.spawn(stage.watch())
+        running = Running("health", failed=[app.failed], stop=app.stop)
         running.refresh.append(lambda: self._show_lag(app))
         return running
 

@@ -17,7 +17,20 @@ from schemas import headers as h
 from schemas import topics as t
 from schemas.avro_schema import schema_name
 from schemas.codec import encode
-from schemas.events import Attempt, Call, Cost, Decision, Delta, Enriched, Idempotency, Parked, Ref, Response
+from schemas.events import (
+    Attempt,
+    Breaker,
+    Call,
+    Cost,
+    Decision,
+    Delta,
+    Enriched,
+    Idempotency,
+    Parked,
+    Ref,
+    Response,
+    Signal,
+)
 
 INTERNAL = "internal"
 """The reason of a dead letter that is our own mistake."""
@@ -80,6 +93,22 @@ class Emit:
             headers=h.build(
                 request_id=event.request_id, tenant=event.tenant, attempt=event.attempt, schema=schema_name("attempt")
             ),
+        )
+
+    async def signal(self, event: Signal) -> None:
+        await self._deliver(
+            self._tools.topic(t.SIGNALS.name),
+            encode(event),
+            key=event.endpoint.encode(),
+            headers=h.build(schema=schema_name("signal")),
+        )
+
+    async def breaker(self, event: Breaker) -> None:
+        await self._deliver(
+            self._tools.topic(t.BREAKERS.name),
+            encode(event),
+            key=event.endpoint.encode(),
+            headers=h.build(schema=schema_name("breaker")),
         )
 
     async def response(self, event: Response, key: str) -> Delivered:

@@ -43,6 +43,8 @@ _ALL = (
         _FIRST_TOKEN_BUCKETS,
     ),
     Metric("added_seconds", "histogram", ("stream",), "What the platform adds to the provider's time", _ADDED_BUCKETS),
+    Metric("breaker_state", "gauge", ("endpoint",), "0 closed, 1 half open or ramping, 2 open"),
+    Metric("retry_budget_tokens", "gauge", ("provider",), "Retries that may be made at once"),
     Metric("in_flight", "gauge", ("provider", "lane"), "Calls that are being made"),
     Metric("consumer_lag", "gauge", ("topic",), "Records that are not read yet"),
     Metric("oldest_unacked_seconds", "gauge", ("topic",), "Age of the oldest record whose work is not done"),

@@ -3,8 +3,9 @@
     1. a record that may have been delivered before (below the partition's end at assignment, not in memory) is given back
        as `returned`: only route knows whether it was executed
     2. `started`, acked, before the provider is called
-    3. the provider is called; pieces of a stream go out as `deltas`
-    4. on success the answer on `responses`, acked; then `finished` with its Ref; on failure only `finished`
+    3. the provider is called, with the beginning of the answer where it has one; pieces of a stream go out as `deltas`
+    4. on success the answer on `responses`, acked; then `finished` with its Ref; on failure the last pieces, acked; then
+       `finished`: what `deltas` holds is what the next attempt continues
     5. the record is acked
 
 When partitions are revoked, `kept` is written for each call in flight there, and the calls go on.
@@ -22,6 +23,7 @@ import orjson
 from connectors.providers import ProviderCall
 from connectors.providers.driver import CallResult, Driver
 from pipeline.agents.deltas import DeltaWriter
+from pipeline.core.continuation import Continuation, continued
 from pipeline.core.pricing import cost_nano_usd
 from pipeline.emit import INTERNAL, Emit
 from pipeline.stage import Assigned, Batch, StageApp
@@ -186,29 +188,33 @@ class CallStage:
         if self._is_over(flight):  # `started` may have waited for the broker
             return self._not_sent(flight)
         call = flight.call
-        writer = DeltaWriter(call, self._emit) if call.stream else None
+        continuation = Continuation(call.prefix, orjson.loads(call.flags)) if call.prefix is not None else None
+        writer = DeltaWriter(call, self._emit, continuation) if call.stream else None
         try:
             result, stopped = await self._complete(flight, await self._provider_call(call), writer)
         except Exception:
             # An adapter that raises is our mistake: it must not take the other calls of this process down.
             log.exception("call raised", extra={"request_id": call.request_id, "provider": call.provider})
             result, stopped = None, INTERNAL
+        if result is not None and result.completion is not None:
+            if writer is not None:
+                writer.stop()
+            return await self._answered(flight, result, result.completion, continuation)
         if writer is not None:
-            writer.stop()
+            await writer.flush()
         if result is None:
             return self._interrupted(flight, stopped, writer)
-        if result.completion is None:
-            return self._failed(flight, result, writer)
-        return await self._answered(flight, result, result.completion)
+        return self._failed(flight, result, writer)
 
     async def _provider_call(self, call: Call) -> ProviderCall:
-        body = call.body if call.body is not None else await self._fetch(call.body_ref)
+        raw = call.body if call.body is not None else await self._fetch(call.body_ref)
+        body, flags = orjson.loads(raw), orjson.loads(call.flags)
         return ProviderCall(
-            body=orjson.loads(body),
+            body=continued(body, call.prefix, flags) if call.prefix is not None else body,
             upstream=call.upstream,
             stream=call.stream,
             max_tokens=call.max_tokens,
-            flags=orjson.loads(call.flags),
+            flags=flags,
             operation=call.operation,
             keep_state=call.keep_state,
         )
@@ -253,11 +259,14 @@ class CallStage:
             raise ValueError(f"no request at {ref}")
         return request.body
 
-    async def _answered(self, flight: InFlight, result: CallResult, completion: Answer) -> Attempt:
+    async def _answered(
+        self, flight: InFlight, result: CallResult, completion: Answer, continuation: Continuation | None
+    ) -> Attempt:
         call, usage = flight.call, completion.usage
         now = self._tools.now_ms()
         finish = completion.choices[0].finish_reason if isinstance(completion, Completion) else None
-        body = completion.to_openai(f"chatcmpl-{call.request_id}", now // 1000, call.model)
+        whole = continuation.answer(completion) if continuation and isinstance(completion, Completion) else completion
+        body = whole.to_openai(f"chatcmpl-{call.request_id}", now // 1000, call.model)
         response = Response(
             request_id=call.request_id,
             tenant=call.tenant,
@@ -278,7 +287,7 @@ class CallStage:
             provider=call.provider,
             model=call.model,
             region=call.region,
-            usage=usage,
+            usage=whole.usage,
             finish_reason=finish,
             cost_nano_usd=call.spent_nano_usd + cost_nano_usd(usage, call.price),
             attempts=call.attempt,

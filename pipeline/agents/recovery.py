@@ -1,4 +1,4 @@
-"""What a dead worker had written: its answer on `responses`, or pieces of it on `deltas`.
+"""What was written of an answer: the whole on `responses`, pieces of it on `deltas`.
 
 A kill loses many calls at once, and reading is what their takeover costs. So everybody who asks while a read of the same
 partition runs shares the next one. Not the running one: its end may lie before what the asker has to see.
@@ -6,6 +6,7 @@ partition runs shares the next one. Not the running one: its end may lie before 
 
 import asyncio
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import Any
 
 from connectors.kafka.partition import partition_of
@@ -13,38 +14,50 @@ from pipeline.agents.ownership import Id, id_of
 from pipeline.tools import Tools
 from schemas import headers as h
 from schemas import topics as t
-from schemas.events import Attempt, Ref
+from schemas.codec import Undecodable, decode
+from schemas.events import Attempt, Delta, Ref
 
-Found = dict[Id, Ref]
 SLACK_MS = 1000
 """Clocks of worker and broker differ."""
+
+
+@dataclass(slots=True, frozen=True)
+class Asked:
+    """Who asks for the records of one request since when."""
+
+    request: Id
+    since_ms: int
+    found: "asyncio.Future[list[Any]]"
 
 
 class Recovery:
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
-        self._asking: defaultdict[tuple[str, int], list[tuple[int, asyncio.Future[Found]]]] = defaultdict(list)
+        self._asking: defaultdict[tuple[str, int], list[Asked]] = defaultdict(list)
         self._reading: dict[tuple[str, int], asyncio.Task[None]] = {}
 
     async def answer(self, started: Attempt, partition: int) -> Ref | None:
         """The first record of the request on its partition of `responses` since the attempt started."""
-        found = await self._read_since(self._tools.topic(t.RESPONSES.name), partition, started.started_at)
-        return found.get((started.tenant, started.request_id))
+        request = (started.tenant, started.request_id)
+        found = await self._read_since(self._tools.topic(t.RESPONSES.name), partition, request, started.started_at)
+        return Ref(found[0].topic, found[0].partition, found[0].offset) if found else None
 
-    async def has_pieces(self, started: Attempt) -> bool:
-        """Whether pieces of the answer went out to the caller."""
+    async def pieces(self, tenant: str, request_id: str, since_ms: int) -> list[Delta] | None:
+        """The pieces that went out since then, of all attempts, as they came; None if one cannot be read."""
         topic = self._tools.topic(t.DELTAS.name)
-        count = await self._tools.producers.partition_count(topic)
-        found = await self._read_since(topic, partition_of(started.request_id.encode(), count), started.started_at)
-        return (started.tenant, started.request_id) in found
+        partition = partition_of(request_id.encode(), await self._tools.producers.partition_count(topic))
+        found = await self._read_since(topic, partition, (tenant, request_id), since_ms)
+        pieces = [decode(Delta, record.value) for record in found if not _is_note(record)]
+        known = [piece for piece in pieces if not isinstance(piece, Undecodable)]
+        return known if len(known) == len(pieces) else None
 
-    async def _read_since(self, topic: str, partition: int, since_ms: int) -> Found:
+    async def _read_since(self, topic: str, partition: int, request: Id, since_ms: int) -> list[Any]:
         place = (topic, partition)
-        asked: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
-        self._asking[place].append((since_ms - SLACK_MS, asked))
+        asked = Asked(request, since_ms - SLACK_MS, asyncio.get_running_loop().create_future())
+        self._asking[place].append(asked)
         if place not in self._reading:
             self._reading[place] = asyncio.create_task(self._serve(place))
-        return await asked
+        return await asked.found
 
     async def _serve(self, place: tuple[str, int]) -> None:
         try:
@@ -53,22 +66,23 @@ class Recovery:
         finally:
             del self._reading[place]
 
-    async def _serve_once(self, place: tuple[str, int], asking: "list[tuple[int, asyncio.Future[Found]]]") -> None:
+    async def _serve_once(self, place: tuple[str, int], asking: list[Asked]) -> None:
         try:
-            found = await self._read(place, min(since for since, _ in asking))
+            found = await self._read(place, asking)
         except Exception as error:  # every asker fails as if it had read by itself
-            for _, asked in asking:
-                asked.set_exception(error)
+            for asked in asking:
+                asked.found.set_exception(error)
         else:
-            for _, asked in asking:
-                asked.set_result(found)
+            for asked in asking:
+                asked.found.set_result([r for r in found[asked.request] if r.timestamp >= asked.since_ms])
 
-    async def _read(self, place: tuple[str, int], since_ms: int) -> Found:
-        found: Found = {}
-        async for record in self._tools.scanner.read(*place, since_ms=since_ms):
+    async def _read(self, place: tuple[str, int], asking: list[Asked]) -> dict[Id, list[Any]]:
+        """The records of those who ask, everybody else's are passed over by their headers."""
+        found: dict[Id, list[Any]] = {asked.request: [] for asked in asking}
+        async for record in self._tools.scanner.read(*place, since_ms=min(asked.since_ms for asked in asking)):
             request = id_of(record)
-            if request is not None and not _is_note(record):
-                found.setdefault(request, Ref(record.topic, record.partition, record.offset))
+            if request in found:
+                found[request].append(record)
         return found
 
 

@@ -19,8 +19,19 @@ from pipeline.agents.recovery import Recovery
 from pipeline.agents.settle import booked
 from pipeline.core import decide as deciding
 from pipeline.core import records
-from pipeline.core.journey import CancelAsked, DeadlinePassed, Decided, DecisionFailed, Event, Journey, Phase, Recovered
-from pipeline.core.outcomes import Decide, End, Forward, Orphan, Park, Recover, Reply, Step
+from pipeline.core.continuation import delivered, heard_tokens
+from pipeline.core.journey import (
+    CancelAsked,
+    Collected,
+    DeadlinePassed,
+    Decided,
+    DecisionFailed,
+    Event,
+    Journey,
+    Phase,
+    Recovered,
+)
+from pipeline.core.outcomes import Collect, Decide, End, Forward, Orphan, Park, Recover, Reply, Step
 from pipeline.emit import INTERNAL, Emit
 from pipeline.stage import Batch, StageApp
 from pipeline.tools import Tools
@@ -122,7 +133,7 @@ class RouteStage:
             self._app.ack(*place)
             return
         self._tools.metrics.count("accepted_total")
-        journey = Journey(enriched, max_attempts=self._max_attempts(enriched))
+        journey = Journey(enriched, self._max_attempts(enriched), continues=self._continues(enriched))
         opened = self._begin(partition, journey, place)
         self._log(opened, self._emit.enriched(enriched))
         history = partition.history.pop(key, [])
@@ -189,6 +200,8 @@ class RouteStage:
             attempts=parked.attempts,
             given_up=list(parked.tried),
             spent_nano_usd=parked.spent_nano_usd,
+            continues=self._continues(parked.request),
+            streamed=parked.streamed,
         )
         if opened is not None:
             opened.forget_timers()
@@ -213,6 +226,10 @@ class RouteStage:
         route = self._tools.loaded.catalog.routes.get(request.model)
         return route.max_attempts if route else 3
 
+    def _continues(self, request: Enriched) -> bool:
+        route = self._tools.loaded.catalog.routes.get(request.model)
+        return route is None or route.stream_recovery == "continue"
+
     # --- journeys ---------------------------------------------------------------------------------------------
 
     def _feed(self, partition: Partition, opened: OpenRequest, event: Event) -> None:
@@ -229,10 +246,12 @@ class RouteStage:
                     await self._decide(partition, opened, step)
                 case Forward():
                     await self._forward(opened, step)
+                case Collect():
+                    await self._collect(partition, opened)
                 case Recover():
                     await self._recover(partition, opened, step)
                 case Orphan():
-                    await self._orphan(opened, step.attempt)
+                    await self._orphan(opened, step)
                 case Park():
                     await self._park(partition, opened, step)
                 case Reply():
@@ -263,7 +282,8 @@ class RouteStage:
             self._feed(partition, opened, DecisionFailed())
             return
         self._log(opened, self._emit.decision(decision, request.partition_key))
-        self._feed(partition, opened, Decided(decision))
+        chosen = self._tools.loaded.catalog.models.get(decision.chosen)
+        self._feed(partition, opened, Decided(decision, prefills=chosen is not None and chosen.flags.prefill))
 
     async def _forward(self, opened: OpenRequest, step: Forward) -> None:
         catalog, now = self._tools.loaded.catalog, self._tools.now_ms()
@@ -273,13 +293,23 @@ class RouteStage:
         request = opened.journey.request
         known = partition.answered.get((request.tenant, request.request_id))
         ref = known or await self._recovery.answer(step.attempt, opened.source[1])
-        streamed = request.stream and ref is None and await self._recovery.has_pieces(step.attempt)
-        self._feed(partition, opened, Recovered(step.attempt.attempt_id, ref, streamed))
+        streamed, said = False, 0
+        if request.stream and ref is None:
+            pieces = await self._recovery.pieces(request.tenant, request.request_id, step.attempt.started_at)
+            of_it = [piece for piece in pieces or () if piece.attempt == step.attempt.attempt]
+            streamed, said = pieces is None or bool(of_it), heard_tokens(of_it)
+        self._feed(partition, opened, Recovered(step.attempt.attempt_id, ref, streamed, said))
 
-    async def _orphan(self, opened: OpenRequest, started: Attempt) -> None:
-        """Book what nobody will finish: the input was surely sent, of the output nothing is known."""
+    async def _collect(self, partition: Partition, opened: OpenRequest) -> None:
+        """What the caller has of the answer: all pieces since the request was accepted."""
         request = opened.journey.request
-        finished = records.orphaned(request, started, self._tools.now_ms())
+        pieces = await self._recovery.pieces(request.tenant, request.request_id, request.accepted_at)
+        self._feed(partition, opened, Collected(None if pieces is None else delivered(pieces)))
+
+    async def _orphan(self, opened: OpenRequest, step: Orphan) -> None:
+        """Book what nobody will finish."""
+        request = opened.journey.request
+        finished = records.orphaned(request, step, self._tools.now_ms())
         await self._emit.attempt(finished, request.partition_key)
 
     async def _park(self, partition: Partition, opened: OpenRequest, step: Park) -> None:

@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import typer
 
-from pipeline.cli import bench, config, dlq, edge, explain, send, stages, topics, up, watch
+from pipeline.cli import bench, breakers, config, dlq, edge, explain, send, stages, topics, up, watch
 from pipeline.cli.errors import CliError, UsageError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.add_typer(config.app, name="config")
 app.command()(send.send)
 app.command()(watch.watch)
 app.command()(explain.explain)
+app.command()(breakers.breakers)
 app.add_typer(dlq.app, name="dlq")
 app.command()(bench.bench)
 

@@ -9,9 +9,15 @@
                 -> finished ok                   -> ended       (End)
                 -> finished with an error        -> deciding (Decide) or ended (Reply), by the row of its kind
     recovering  -> the answer was written        -> ended       (End)
-                -> pieces went out               -> ended       (Orphan, Reply): a started answer never starts again
-                -> nothing                       -> deciding    (Orphan, Decide)
+                -> it was not                    -> deciding    (Orphan, Decide)
+    continuing  -> Collected: text               -> deciding    (Decide, cause `continuation`)
+                -> Collected: nothing            -> deciding    (Decide)
+                -> Collected: not continuable    -> ended       (Reply)
     any         -> deadline, cancel              -> ended       (Reply)
+
+Once pieces of the answer may have gone out, every way to `deciding` leads over `continuing` (Collect): an answer that the
+caller has seen the beginning of is never started again, it is continued from exactly there, under the policy
+`stream_recovery: continue`, or ends in `stream_interrupted`. Whoever broke off may go on himself if nobody else can.
 
 A vendor that refuses signatures of earlier turns is asked once more without them (provider_contracts.md section 7).
 
@@ -20,13 +26,15 @@ first `finished` of an attempt count, the rest is ignored.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from pipeline.core.outcomes import Decide, End, Forward, Orphan, Park, Recover, Reply, Step
+from pipeline.core.continuation import rough_tokens
+from pipeline.core.outcomes import Collect, Decide, End, Forward, Orphan, Park, Recover, Reply, Step
 from pipeline.core.pricing import cost_nano_usd
+from schemas.completion import Usage
 from schemas.errors import ERROR_KINDS, STATE_REFUSED, ErrorKind
-from schemas.events import Attempt, AttemptError, Decision, Enriched, Outcome, Ref
+from schemas.events import Attempt, AttemptError, Decision, Enriched, Outcome, Prefix, Ref
 from schemas.ids import attempt_id
 
 MIN_CALL_MS = 50
@@ -36,26 +44,47 @@ DEFAULT_WAIT_S = 1.0
 """How long a request waits for an overloaded provider that gave no Retry-After and has no alternative."""
 
 
+_ROLES = frozenset({"failover", "continuation"})
+"""Causes of a decision that are the role of its attempt too."""
+
+_WHOLE = frozenset({"n", "logprobs"})
+"""Needs that no continued answer meets: pieces are those of the first choice, and carry no log probabilities."""
+
+_FORMS = frozenset({"json_mode", "json_schema"})
+
+
 class Phase(StrEnum):
     DECIDING = "deciding"
     CALLING = "calling"
     RECOVERING = "recovering"
+    CONTINUING = "continuing"
     PARKED = "parked"
     ENDED = "ended"
 
 
 @dataclass(slots=True, frozen=True)
 class Decided:
+    """`prefills`: the chosen model goes on with a begun answer by itself."""
+
     decision: Decision
+    prefills: bool = False
 
 
 @dataclass(slots=True, frozen=True)
 class Recovered:
-    """What was found of an attempt whose worker died: its answer, or whether pieces of it went out."""
+    """What was found of an attempt whose worker died: its answer, or whether pieces of it went out, and how much."""
 
     attempt_id: str
     response: Ref | None
     streamed: bool
+    output_tokens: int = 0
+
+
+@dataclass(slots=True, frozen=True)
+class Collected:
+    """What went out of the answer; None if nobody can go on from there."""
+
+    prefix: Prefix | None
 
 
 @dataclass(slots=True, frozen=True)
@@ -73,12 +102,16 @@ class DecisionFailed:
     """Deciding raised: our mistake, not the caller's."""
 
 
-Event = Decided | Attempt | Recovered | DeadlinePassed | CancelAsked | DecisionFailed
+Event = Decided | Attempt | Recovered | Collected | DeadlinePassed | CancelAsked | DecisionFailed
 
 
 @dataclass(slots=True)
 class Journey:
-    """One request's state. `attempts` counts calls; `given_up` are models that no later attempt may use."""
+    """One request's state. `attempts` counts calls; `given_up` are models that no later attempt may use.
+
+    `streamed`: pieces of the answer may have gone out; `continues`: then it may be continued. `spare` are those given up
+    that may be asked to continue where nobody else can. `owed` is what will be decided once it is known what went out.
+    """
 
     request: Enriched
     max_attempts: int
@@ -93,6 +126,12 @@ class Journey:
     last_error: AttemptError | None = None
     finished_ids: set[str] = field(default_factory=set)
     keep_state: bool = True
+    continues: bool = True
+    streamed: bool = False
+    prefix: Prefix | None = None
+    said: Usage = field(default_factory=Usage)
+    spare: list[str] = field(default_factory=list)
+    owed: Decide | None = None
 
     def begin(self) -> list[Step]:
         """The first outcome of a fresh request."""
@@ -111,19 +150,21 @@ class Journey:
                 return steps
         if self.phase is Phase.CALLING:
             return []
-        return steps or [Decide(attempt=self.attempts + 1, cause="first" if not self.attempts else "retry")]
+        return steps or self._decide("first" if not self.attempts else "retry")
 
     def step(self, event: Event, now_ms: int) -> list[Step]:
         """Take one event; what is to be done comes back in order."""
         if self.phase is Phase.ENDED:
             return []
         match event:
-            case Decided(decision=decision):
-                return self._decided(decision, now_ms)
+            case Decided():
+                return self._decided(event.decision, event.prefills, now_ms)
             case Attempt():
                 return self._attempt(event, now_ms)
             case Recovered():
                 return self._recovered(event, now_ms)
+            case Collected(prefix=prefix):
+                return self._collected(prefix)
             case DeadlinePassed():
                 return self._reply("deadline_exceeded", "the deadline passed before an answer was there")
             case CancelAsked():
@@ -139,18 +180,24 @@ class Journey:
             self.phase, self.started, self.kept = Phase.CALLING, None, False
         return self._attempt(event, now_ms)
 
-    def _decided(self, decision: Decision, now_ms: int) -> list[Step]:
+    def _decided(self, decision: Decision, prefills: bool, now_ms: int) -> list[Step]:
         self.decision = decision
         if not decision.chosen:
             return self._nobody_left(decision, now_ms)
+        if decision.cause == "continuation" and not prefills and self._needs & _FORMS:
+            self.given_up.append(decision.chosen)  # told to go on it would begin its JSON again
+            return [Decide(attempt=decision.attempt, cause="continuation")]
         self.attempts = decision.attempt
         self.current_id = attempt_id(self.request.tenant, self.request.request_id, decision.attempt, decision.chosen)
         self.phase, self.started, self.kept = Phase.CALLING, None, False
         return [self._forward(decision)]
 
     def _forward(self, decision: Decision) -> Forward:
-        role = "primary" if decision.attempt == 1 else "failover" if decision.cause == "failover" else "retry"
-        return Forward(decision=decision, attempt_id=self.current_id, role=role, keep_state=self.keep_state)
+        if decision.cause in _ROLES:
+            prefix = self.prefix if decision.cause == "continuation" else None
+            return Forward(decision, self.current_id, decision.cause, self.keep_state, prefix)
+        role = "primary" if decision.attempt == 1 else "retry"
+        return Forward(decision, self.current_id, role, self.keep_state)
 
     def _attempt(self, event: Attempt, now_ms: int) -> list[Step]:
         if event.phase == "finished":
@@ -168,7 +215,7 @@ class Journey:
     def _returned(self, event: Attempt) -> list[Step]:
         if self.started is None:
             if self.decision is None or self.decision.attempt != event.attempt:
-                return [self._decide("first" if event.attempt == 1 else "retry", attempt=event.attempt)]
+                return self._decide("first" if event.attempt == 1 else "retry", attempt=event.attempt)
             return [self._forward(self.decision)]
         if self.kept or self.started.worker == event.worker:
             return []
@@ -180,11 +227,42 @@ class Journey:
             return []
         if event.response is not None:
             return self._end(event.response)
-        orphan = Orphan(self.started)
+        orphan = Orphan(self.started, event.streamed, event.output_tokens)
         self.finished_ids.add(self.current_id)
-        if event.streamed:
-            return [orphan, *self._reply("stream_interrupted", "the answer broke off and cannot be continued")]
+        usage = Usage(self.request.features.input_tokens, event.output_tokens)
+        if self.started.price is not None:
+            self.spent_nano_usd += cost_nano_usd(usage, self.started.price)
+        self._hear(event.streamed, usage)
         return [orphan, *self._next("retry", now_ms)]
+
+    def _collected(self, prefix: Prefix | None) -> list[Step]:
+        if self.phase is not Phase.CONTINUING or self.owed is None:
+            return []
+        if prefix is None:
+            return self._interrupted()
+        self.phase, owed = Phase.DECIDING, self.owed
+        if prefix.is_empty:
+            self.streamed = False
+            return [owed]
+        if not self.continues or self._needs & _WHOLE:
+            return self._interrupted()
+        self.prefix = replace(
+            prefix,
+            input_tokens=self.said.input_tokens or self.request.features.input_tokens,
+            output_tokens=self.said.output_tokens or rough_tokens(prefix),
+        )
+        return [replace(owed, cause="continuation")]
+
+    @property
+    def _needs(self) -> set[str]:
+        return set(self.request.features.needs)
+
+    def _hear(self, streamed: bool, usage: Usage | None) -> None:
+        """An attempt is over; whether pieces of it went out, and what it took."""
+        self.streamed = self.streamed or streamed
+        if streamed and usage is not None:
+            first = self.said.input_tokens or usage.input_tokens
+            self.said = Usage(first, self.said.output_tokens + usage.output_tokens)
 
     def _finished(self, event: Attempt, now_ms: int) -> list[Step]:
         if event.result == "ok" and event.response is not None:
@@ -194,10 +272,9 @@ class Journey:
         self.finished_ids.add(event.attempt_id)
         if event.usage is not None and event.price is not None:
             self.spent_nano_usd += cost_nano_usd(event.usage, event.price)
-        if event.streamed:
-            return self._reply("stream_interrupted", "the answer broke off and cannot be continued")
         if event.result == "cancelled":
             return self._reply("cancelled", "cancelled by the caller")
+        self._hear(event.streamed, event.usage)
         if event.result == "unknown" or (event.error and event.error.code == "handed_over"):
             return self._next("retry", now_ms)
         self.last_error = event.error
@@ -209,6 +286,8 @@ class Journey:
             return self._next("retry", now_ms)
         row = ERROR_KINDS[ErrorKind(event.error.kind)] if event.error else ERROR_KINDS[ErrorKind.PROVIDER_FAULT]
         self.given_up.append(event.model)
+        if row.retries_same:
+            self.spare.append(event.model)
         if row.larger_context_only:
             return self._next("failover", now_ms, larger_than_tokens=self.request.features.input_tokens)
         if row.fails_over:
@@ -220,14 +299,20 @@ class Journey:
             return self._reply_last_error()
         if now_ms + MIN_CALL_MS >= self.request.deadline_at:
             return self._reply("deadline_exceeded", "the deadline passed before an answer was there")
-        return [self._decide(cause, larger_than_tokens=larger_than_tokens)]
+        return self._decide(cause, larger_than_tokens=larger_than_tokens)
 
-    def _decide(self, cause: str, *, attempt: int | None = None, larger_than_tokens: int | None = None) -> Decide:
+    def _decide(self, cause: str, *, attempt: int | None = None, larger_than_tokens: int | None = None) -> list[Step]:
+        owed = Decide(attempt=attempt or self.attempts + 1, cause=cause, larger_than_tokens=larger_than_tokens)
+        if self.streamed:
+            self.phase, self.owed = Phase.CONTINUING, owed
+            return [Collect()]
         self.phase = Phase.DECIDING
-        return Decide(attempt=attempt or self.attempts + 1, cause=cause, larger_than_tokens=larger_than_tokens)
+        return [owed]
 
     def _nobody_left(self, decision: Decision, now_ms: int) -> list[Step]:
         """No candidate: wait where waiting helps and fits the deadline, else say why."""
+        if self.streamed:
+            return self._same_again(decision.attempt)
         if self.last_error is None:
             return self._reply(decision.error_code or "no_eligible_model", decision.reason)
         row = ERROR_KINDS[ErrorKind(self.last_error.kind)]
@@ -238,7 +323,20 @@ class Journey:
             return [Park(due_at)]
         return self._reply_last_error()
 
+    def _same_again(self, attempt: int) -> list[Step]:
+        """Nobody else can go on: whoever broke off is asked himself, once more and at once, since the caller is reading."""
+        if not self.spare:
+            return self._interrupted()
+        self.given_up = [model for model in self.given_up if model not in self.spare]
+        self.spare = []
+        return [Decide(attempt=attempt, cause="continuation")]
+
+    def _interrupted(self) -> list[Step]:
+        return self._reply("stream_interrupted", "the answer broke off and cannot be continued")
+
     def _reply_last_error(self) -> list[Step]:
+        if self.streamed:
+            return self._interrupted()
         error = self.last_error
         if error is None:
             return self._reply("all_providers_unavailable", "every attempt was lost with its worker")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from schemas.events import Attempt, Decision, Outcome, Ref
+from schemas.events import Attempt, Decision, Outcome, Prefix, Ref
 
 
 @dataclass(slots=True, frozen=True)
@@ -22,6 +22,12 @@ class Forward:
     attempt_id: str
     role: str
     keep_state: bool = True
+    prefix: Prefix | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class Collect:
+    """Pieces of the answer may have gone out: read which; the shell feeds back `Collected`."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -33,9 +39,11 @@ class Recover:
 
 @dataclass(slots=True, frozen=True)
 class Orphan:
-    """Book the attempt that nobody will finish."""
+    """Book the attempt that nobody will finish, with what was found of its output."""
 
     attempt: Attempt
+    streamed: bool = False
+    output_tokens: int = 0
 
 
 @dataclass(slots=True, frozen=True)
@@ -59,4 +67,4 @@ class End:
     response: Ref | None
 
 
-Step = Decide | Forward | Recover | Orphan | Reply | Park | End
+Step = Decide | Forward | Collect | Recover | Orphan | Reply | Park | End

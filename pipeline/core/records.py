@@ -5,11 +5,11 @@ import dataclasses
 import orjson
 
 from pipeline.core.journey import Journey
-from pipeline.core.outcomes import Forward
+from pipeline.core.outcomes import Forward, Orphan
 from pipeline.core.pricing import price_of
 from schemas.catalog import Catalog, Model
 from schemas.completion import Usage
-from schemas.events import Attempt, Call, Decision, Enriched, Outcome, Parked, Response, RouteInfo, Timings
+from schemas.events import Attempt, Call, Decision, Enriched, Outcome, Parked, Prefix, Response, RouteInfo, Timings
 
 
 def call(journey: Journey, step: Forward, catalog: Catalog, now_ms: int) -> Call:
@@ -37,8 +37,8 @@ def call(journey: Journey, step: Forward, catalog: Catalog, now_ms: int) -> Call
         route=route_info(request, decision),
         body=request.body,
         body_ref=request.body_ref,
-        max_tokens=_limit(request.max_tokens or (route.default_max_tokens if route else None), model),
-        flags=_flags(catalog.hash, decision.chosen, model),
+        max_tokens=_limit(request.max_tokens or (route.default_max_tokens if route else None), model, step.prefix),
+        flags=flags_of(catalog, decision.chosen),
         input_tokens=request.features.input_tokens,
         sensitivity=request.features.sensitivity,
         user=request.user,
@@ -48,28 +48,33 @@ def call(journey: Journey, step: Forward, catalog: Catalog, now_ms: int) -> Call
         spent_nano_usd=journey.spent_nano_usd,
         request_role=request.role,
         keep_state=step.keep_state,
+        prefix=step.prefix,
     )
 
 
-def _limit(asked: int | None, model: Model) -> int | None:
+def _limit(asked: int | None, model: Model, prefix: Prefix | None) -> int | None:
     """More than the model can write would be refused by its vendor; the finish reason says if it was too short."""
-    return None if asked is None else min(asked, model.max_output_tokens)
+    if asked is None:
+        return None
+    said = prefix.output_tokens if prefix else 0
+    return min(max(1, asked - said), model.max_output_tokens)
 
 
 _KEPT_FLAGS = 4_096
 _flags_of: dict[tuple[str, str], bytes] = {}
 
 
-def _flags(version: str, name: str, model: Model) -> bytes:
+def flags_of(catalog: Catalog, name: str) -> bytes:
     """What an adapter has to know of the model, as JSON; parameters without a policy are dropped, so only others travel."""
-    known = _flags_of.get((version, name))
+    known = _flags_of.get((catalog.hash, name))
     if known is None:
         if len(_flags_of) >= _KEPT_FLAGS:
             _flags_of.clear()
+        model = catalog.models[name]
         flags = model.flags.model_dump(mode="json", exclude_none=True)
         flags["policy"] = {knob: what for knob, what in flags["policy"].items() if what != "drop"}
         known = orjson.dumps({**flags, "max_output_tokens": model.max_output_tokens})
-        _flags_of[version, name] = known
+        _flags_of[catalog.hash, name] = known
     return known
 
 
@@ -111,14 +116,15 @@ def refusal(request_id: str, tenant: str, error: Outcome, *, accepted_at: int, n
     )
 
 
-def orphaned(request: Enriched, started: Attempt, now_ms: int) -> Attempt:
-    """What nobody will finish: the input was surely sent, of the output nothing is known."""
+def orphaned(request: Enriched, step: Orphan, now_ms: int) -> Attempt:
+    """What nobody will finish: the input was surely sent, of the output is known what went out."""
     return dataclasses.replace(
-        started,
+        step.attempt,
         phase="finished",
         result="unknown",
         orphaned=True,
-        usage=Usage(input_tokens=request.features.input_tokens, estimated=True),
+        streamed=step.streamed,
+        usage=Usage(request.features.input_tokens, step.output_tokens, estimated=True),
         finished_at=now_ms,
     )
 
@@ -131,6 +137,7 @@ def parked(journey: Journey, due_at: int, attempts: int) -> Parked:
         attempts=attempts,
         tried=journey.given_up,
         spent_nano_usd=journey.spent_nano_usd,
+        streamed=journey.streamed,
     )
 
 

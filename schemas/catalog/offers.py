@@ -172,7 +172,7 @@ class Flags(BaseModel):
     """Accepted thinking levels (Gemini), rising; empty: unknown."""
     forced_tools: Flag = True
     """Accepts that a tool must be called."""
-    prefill: Flag = True
+    prefill: Flag = False
     """A conversation may end with an assistant turn, which it then continues."""
     mid_system: Flag = False
     """Takes a system message in the middle of a conversation."""

@@ -7,7 +7,7 @@ milliseconds UTC (`TimestampMs`), money is integer nano-dollars, `body` is JSON 
 
 from schemas.events.attempt import Attempt, AttemptError
 from schemas.events.breaker import Breaker
-from schemas.events.call import Call, Price, Tier
+from schemas.events.call import Call, Prefix, Price, Tier
 from schemas.events.cancel import Cancel
 from schemas.events.cost import Cost
 from schemas.events.decision import Decision, Excluded, Proof, Ranked, View
@@ -54,6 +54,7 @@ __all__ = [
     "InvalidRequest",
     "Outcome",
     "Parked",
+    "Prefix",
     "Price",
     "ProbeResult",
     "Proof",

@@ -39,10 +39,33 @@ class Price:
 
 
 @dataclass(slots=True)
+class Prefix:
+    """The beginning of an answer that earlier attempts delivered, for the one that continues it.
+
+    `pieces` counts the deltas of `attempt`, the last attempt that sent any; `thinking_blocks` is a JSON array. The tokens are
+    those of the first attempt's input and of everybody's output.
+    """
+
+    attempt: int
+    pieces: int
+    content: str
+    reasoning_content: str = ""
+    thinking_blocks: bytes = b"[]"
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing was said: another attempt may begin anew."""
+        return not self.content and not self.reasoning_content and self.thinking_blocks == b"[]"
+
+
+@dataclass(slots=True)
 class Call:
     """`keep_state` is false after the vendor refused signatures of earlier turns: they stay out.
 
     `partition_key` is the tenant key (also picks the partition of `responses`); `body` is None where `body_ref` points.
+    `prefix`: the answer has begun already, this call goes on from there.
     """
 
     request_id: str
@@ -75,3 +98,4 @@ class Call:
     spent_nano_usd: int = 0
     request_role: str = "primary"
     keep_state: bool = True
+    prefix: Prefix | None = None

@@ -7,12 +7,21 @@ from schemas.events.ref import TimestampMs
 
 @dataclass(slots=True)
 class View:
-    """What was known of one endpoint; later issues add breaker state and limits."""
+    """What was known of one endpoint.
+
+    Attributes:
+        in_flight: calls under way there, as far as this owner knows.
+        breaker: closed, open, half_open or ramp; `open_until` is when an open one may be probed.
+        limited_until: until when the vendor takes no calls, by its own word.
+        allowed_in_flight: calls at a time while it ramps.
+    """
 
     in_flight: int = 0
     breaker: str = "closed"
     first_event_ms: int | None = None
     limited_until: TimestampMs | None = None
+    open_until: TimestampMs | None = None
+    allowed_in_flight: int | None = None
 
 
 @dataclass(slots=True)
@@ -45,7 +54,10 @@ class Proof:
 
 @dataclass(slots=True)
 class Decision:
-    """`attempt` is the attempt that it leads to (first 1); `chosen` is a model or empty; `error_code` says why it is empty."""
+    """`attempt` is the attempt that it leads to (first 1); `chosen` is a model or empty; `error_code` says why it is empty.
+
+    `retry_at`: where nobody is available, when somebody may be.
+    """
 
     request_id: str
     tenant: str
@@ -64,3 +76,4 @@ class Decision:
     ranked: list[Ranked] = field(default_factory=list)
     excluded: list[Excluded] = field(default_factory=list)
     arm: str | None = None
+    retry_at: TimestampMs | None = None

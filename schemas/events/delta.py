@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Delta:
-    """`seq` counts from 0 per attempt: a reader sees gaps. `dropped`, on the first piece: as `Response.dropped`."""
+    """`seq` counts from 0 per attempt: a reader sees gaps. `dropped`, on the first piece: as `Response.dropped`.
+
+    `continues_attempt`, on the first piece: the attempt goes on from exactly so many pieces of that one.
+    """
 
     request_id: str
     tenant: str
@@ -20,3 +23,5 @@ class Delta:
     provider: str | None = None
     model: str | None = None
     dropped: list[str] = field(default_factory=list)
+    continues_attempt: int | None = None
+    continues_pieces: int = 0

@@ -11,8 +11,11 @@ from schemas.events.ref import TimestampMs
 
 @dataclass(slots=True)
 class Parked:
+    """`streamed`: pieces of the answer may have gone out, so the next attempt continues them."""
+
     request: Enriched
     due_at: TimestampMs
     attempts: int
     tried: list[str] = field(default_factory=list)
     spent_nano_usd: int = 0
+    streamed: bool = False

@@ -10,7 +10,7 @@ from typing import Any
 from connectors.kafka.producers import Delivered
 from pipeline.tools import Tools
 from schemas import headers as h
-from schemas.events import Attempt, Call, Price, Response, RouteInfo
+from schemas.events import Attempt, Call, Delta, Price, Response, RouteInfo
 
 NOW = 1_000_000
 
@@ -37,13 +37,22 @@ class FakeEmit:
     attempts: list[Attempt] = field(default_factory=list)
     responses: list[Response] = field(default_factory=list)
     dead: list[tuple[str, str]] = field(default_factory=list)
+    deltas: list[Delta] = field(default_factory=list)
+    order: list[str] = field(default_factory=list)
 
     async def attempt(self, event: Attempt, key: str) -> None:
         self.attempts.append(event)
+        self.order.append(event.phase)
 
     async def response(self, event: Response, key: str) -> Delivered:
         self.responses.append(event)
         return Delivered("llm.responses.v1", 0, len(self.responses) - 1, NOW)
+
+    async def delta(self, event: Delta) -> None:
+        """Slow, as a broker may be: what comes meanwhile has to wait."""
+        await asyncio.sleep(0)
+        self.deltas.append(event)
+        self.order.append("delta")
 
     async def dead_letter(self, stage: str, record: Any, reason: str, detail: str) -> None:
         self.dead.append((stage, reason))

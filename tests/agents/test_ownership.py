@@ -2,12 +2,14 @@
 
 import asyncio
 from types import SimpleNamespace
+from typing import Any
 
 from pipeline.agents.ownership import Partition
 from pipeline.agents.recovery import Recovery
 from pipeline.agents.settle import booked
+from schemas.codec import encode
 from schemas.completion import Usage
-from schemas.events import Attempt, Idempotency, Price, Ref
+from schemas.events import Attempt, Delta, Idempotency, Price, Ref
 from tests.agents.fakes import NOW, FakeScanner, make_record, make_tools
 
 KEY = ("main", "r1")
@@ -62,15 +64,29 @@ async def test_an_answer_that_was_written_before_the_death_is_found() -> None:
     assert await recovery.answer(make_started(2), 0) is None
 
 
-async def test_pieces_count_and_notes_do_not() -> None:
+def delta_record(number: int, seq: int, kind: str = "chunk", value: bytes | None = None) -> Any:
+    delta = Delta(f"r{number}", "main", 1, seq, kind, b"[]")
+    return make_record(
+        seq, encode(delta) if value is None else value,
+        topic="llm.deltas.v1", tenant="main", request_id=f"r{number}", kind=kind,
+    )  # fmt: skip
+
+
+async def test_the_pieces_of_a_request_are_read_in_their_order_and_notes_are_none() -> None:
     recovery, scanner = make_recovery()
-    place = {"topic": "llm.deltas.v1", "tenant": "main"}
     scanner.logs["llm.deltas.v1", 0] = [
-        make_record(1, **place, request_id="r1", kind="note"),
-        make_record(2, **place, request_id="r2", kind="chunk"),
-    ]
-    assert not await recovery.has_pieces(make_started(1))
-    assert await recovery.has_pieces(make_started(2))
+        delta_record(1, 0, "note"), delta_record(2, 0), delta_record(3, 0, value=b"x"), delta_record(2, 1),
+    ]  # fmt: skip
+    first, second = await recovery.pieces("main", "r1", NOW), await recovery.pieces("main", "r2", NOW)
+    assert first == []
+    assert second is not None
+    assert [piece.seq for piece in second] == [0, 1]
+
+
+async def test_a_piece_that_cannot_be_read_makes_the_answer_unknown() -> None:
+    recovery, scanner = make_recovery()
+    scanner.logs["llm.deltas.v1", 0] = [delta_record(1, 0), delta_record(1, 1, value=b"x")]
+    assert await recovery.pieces("main", "r1", NOW) is None
 
 
 async def test_many_lost_calls_share_a_read_but_never_one_that_had_begun_before_they_asked() -> None:

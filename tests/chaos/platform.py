@@ -29,11 +29,12 @@ providers:
            max_in_flight: 2}}
 models:
   gpt-4.1-mini: {{provider: sim, quality_prior: 0.8}}
-  gpt-4.1-nano: {{provider: other, quality_prior: 0.5}}
-  gpt-4o-mini: {{provider: narrow, quality_prior: 0.1}}
+  gpt-4.1-nano: {{provider: other, quality_prior: 0.5, price: {{input_per_mtok_usd: 0.1, output_per_mtok_usd: 0.4}}}}
+  gpt-4o-mini: {{provider: narrow, quality_prior: 0.1, price: {{input_per_mtok_usd: 0.15, output_per_mtok_usd: 0.6}}}}
 routes:
   auto: {{candidates: ["*"], deadline_s: 60}}
   steady: {{order: [gpt-4.1-mini, gpt-4.1-nano], deadline_s: 60}}
+  strict: {{order: [gpt-4.1-mini, gpt-4.1-nano], deadline_s: 60, stream_recovery: error}}
 tenants:
   main:  {{keys_env: TEST_MAIN_KEYS, routes: ["*"]}}
   other: {{keys_env: TEST_OTHER_KEYS, routes: ["*"]}}

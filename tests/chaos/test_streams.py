@@ -57,14 +57,14 @@ async def client_of(running: Platform) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def body(text: str, *, stream: bool = True) -> dict[str, Any]:
-    return {"model": "steady", "stream": stream, "messages": [{"role": "user", "content": text}]}
+def body(text: str, *, stream: bool = True, model: str = "steady") -> dict[str, Any]:
+    return {"model": model, "stream": stream, "messages": [{"role": "user", "content": text}]}
 
 
-async def read(client: httpx.AsyncClient, text: str, *, pieces: int | None = None) -> Stream:
+async def read(client: httpx.AsyncClient, text: str, *, pieces: int | None = None, model: str = "steady") -> Stream:
     """Reads to the end, or hangs up after so many events."""
     stream = Stream()
-    async with client.stream("POST", "/v1/chat/completions", json=body(text)) as response:
+    async with client.stream("POST", "/v1/chat/completions", json=body(text, model=model)) as response:
         stream.status, stream.headers = response.status_code, dict(response.headers)
         if response.status_code != 200:
             stream.events.append(orjson.loads(await response.aread()))
@@ -178,14 +178,15 @@ async def many_at_once(running: Platform, client: httpx.AsyncClient, report: dic
 @pytest.mark.timeout(120)
 async def test_faults_of_a_stream_are_told_or_mended_never_hidden(tmp_path: Path) -> None:
     async with platform(tmp_path) as running, client_of(running) as client:
-        middle = await asyncio.gather(
-            *(read(client, f"{k} [[sim: fault={k} after=8 tokens=60 cadence_ms=20]]") for k in MIDDLE)
-        )
+        cut = {k: f"{k} [[sim: fault={k} after=8 tokens=60 cadence_ms=20]]" for k in MIDDLE}
+        middle = await asyncio.gather(*(read(client, cut[k], model="strict") for k in MIDDLE))
+        mended = await asyncio.gather(*(read(client, cut[k]) for k in MIDDLE))
         first = await asyncio.gather(
             *(read(client, f"{k} [[sim: fault={k} model=gpt-4.1-mini tokens=20]]") for k in FIRST)
         )
-        responses = await stored(running, [*middle, *first])
+        responses = await stored(running, [*middle, *mended, *first])
         report = {
+            "mended": {k: [s.status, len(s.text), s.errors, s.done] for k, s in zip(MIDDLE, mended, strict=True)},
             "middle": {k: [s.status, len(s.text), s.errors, s.done] for k, s in zip(MIDDLE, middle, strict=True)},
             "first": {k: [s.status, s.headers.get("x-model"), s.errors] for k, s in zip(FIRST, first, strict=True)},
         }
@@ -196,6 +197,10 @@ async def test_faults_of_a_stream_are_told_or_mended_never_hidden(tmp_path: Path
             assert len(stream.errors) == 1, (kind, report)
             assert stream.finish_reasons == [], (kind, report)
             assert stream.text, (kind, report)
+        for kind, stream in zip(MIDDLE, mended, strict=True):
+            response = responses[stream.headers["x-request-id"]]
+            assert (response.attempts, response.model) == (2, "gpt-4.1-nano"), (kind, report)
+            check_clean(stream, response)
         for kind, stream in zip(FIRST, first, strict=True):
             assert stream.status == 200, (kind, report)
             response = responses[stream.headers["x-request-id"]]

@@ -1,4 +1,4 @@
-"""The table, what a state held_back, view_of, how long an open one rests."""
+"""The table, what a state allows, how long an open one rests."""
 
 from dataclasses import replace
 from typing import Any

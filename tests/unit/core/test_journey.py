@@ -1,12 +1,16 @@
 """The journey as a state machine: named steps, and invariants over any order of events."""
 
+from dataclasses import replace
+from typing import Any
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.journey import CancelAsked, DeadlinePassed, Decided, Journey, Phase, Recovered
-from pipeline.core.outcomes import Decide, End, Forward, Orphan, Park, Recover, Reply
+from pipeline.core.journey import CancelAsked, Collected, DeadlinePassed, Decided, Journey, Phase, Recovered
+from pipeline.core.outcomes import Collect, Decide, End, Forward, Orphan, Park, Recover, Reply, Step
 from schemas.completion import Usage
-from schemas.events import Attempt, AttemptError, Decision, Enriched, Features, Price, Proof, Ref
+from schemas.events import Attempt, AttemptError, Decision, Enriched, Features, Prefix, Price, Proof, Ref
 from schemas.ids import attempt_id
 
 NOW = 1_000_000
@@ -43,9 +47,9 @@ def make_attempt(phase: str, attempt: int = 1, model: str = "m1", worker: str = 
     )  # fmt: skip
 
 
-def failed(kind: str, attempt: int = 1, model: str = "m1", **facts: object) -> Attempt:
+def failed(kind: str, attempt: int = 1, model: str = "m1", **facts: Any) -> Attempt:
     retry_after_s = facts.pop("retry_after_s", None)
-    error = AttemptError(kind=kind, message="broken", retry_after_s=retry_after_s)  # type: ignore[arg-type]
+    error = AttemptError(kind=kind, message="broken", retry_after_s=retry_after_s)
     return make_attempt("finished", attempt, model, result="error", error=error, **facts)
 
 
@@ -116,11 +120,153 @@ def test_a_lost_call_is_booked_and_made_again() -> None:
     assert journey.given_up == []
 
 
-def test_an_answer_that_had_begun_never_starts_again() -> None:
-    journey = calling(make_journey(stream=True))
-    (reply,) = journey.step(failed("transport", streamed=True), NOW)
+PREFIX = Prefix(attempt=1, pieces=2, content="The export", thinking_blocks=b"[]")
+NOTHING = Prefix(attempt=1, pieces=1, content="")
+USAGE = Usage(input_tokens=12, output_tokens=3, estimated=True)
+
+
+def begun(kind: str = "transport", **changes: object) -> tuple[Journey, list[Step]]:
+    """A journey whose first attempt broke off after pieces went out, and what it asks for."""
+    facts: dict[str, Any] = {"stream": True, **changes}
+    journey = calling(make_journey(**facts))
+    return journey, journey.step(failed(kind, streamed=True, usage=USAGE), NOW)
+
+
+def continuation(attempt: int, chosen: str = "m2", *, prefills: bool = False) -> Decided:
+    event = make_decision(attempt, chosen, None if chosen else "all_providers_unavailable")
+    event.decision.cause = "continuation"
+    return Decided(event.decision, prefills)
+
+
+def code_of(steps: list[Step]) -> str:
+    (reply,) = steps
     assert isinstance(reply, Reply)
-    assert reply.error.code == "stream_interrupted"
+    return reply.error.code
+
+
+def test_an_answer_that_had_begun_is_continued_from_exactly_there_by_the_next_candidate() -> None:
+    journey, steps = begun()
+    assert steps == [Collect()]
+    assert journey.step(Collected(PREFIX), NOW) == [Decide(attempt=2, cause="continuation")]
+    assert journey.given_up == ["m1"]
+    (forward,) = journey.step(continuation(2), NOW)
+    assert isinstance(forward, Forward)
+    assert (forward.role, forward.prefix) == ("continuation", replace(PREFIX, input_tokens=12, output_tokens=3))
+
+
+def test_a_second_break_is_continued_from_all_that_was_said() -> None:
+    journey, _ = begun()
+    journey.step(Collected(PREFIX), NOW)
+    calling_on = continuation(2)
+    journey.step(calling_on, NOW)
+    journey.step(make_attempt("started", 2, "m2"), NOW)
+    usage = Usage(input_tokens=99, output_tokens=4)
+    assert journey.step(failed("timeout", 2, "m2", streamed=True, usage=usage), NOW) == [Collect()]
+    longer = Prefix(attempt=2, pieces=1, content="The export fails")
+    assert journey.step(Collected(longer), NOW) == [Decide(attempt=3, cause="continuation")]
+    assert journey.prefix == replace(longer, input_tokens=12, output_tokens=7)
+
+
+def test_a_continuation_that_fails_before_its_first_piece_leaves_the_prefix_as_it_was() -> None:
+    journey, _ = begun()
+    journey.step(Collected(PREFIX), NOW)
+    journey.step(continuation(2), NOW)
+    assert journey.step(failed("overloaded", 2, "m2"), NOW) == [Collect()]
+
+
+def test_where_nothing_was_said_after_all_it_is_an_ordinary_fail_over() -> None:
+    journey, _ = begun()
+    assert journey.step(Collected(NOTHING), NOW) == [Decide(attempt=2, cause="failover")]
+    (forward,) = journey.step(make_decision(2, "m2"), NOW)
+    assert isinstance(forward, Forward)
+    assert (forward.role, forward.prefix) == ("failover", None)
+
+
+def test_who_broke_off_goes_on_himself_if_nobody_else_can_but_only_once_per_failure() -> None:
+    journey, _ = begun()
+    journey.step(Collected(PREFIX), NOW)
+    assert journey.step(continuation(2, ""), NOW) == [Decide(attempt=2, cause="continuation")]
+    assert journey.given_up == []
+    assert code_of(journey.step(continuation(2, ""), NOW)) == "stream_interrupted"
+
+
+def test_who_will_fail_again_is_not_asked_to_go_on() -> None:
+    journey, _ = begun("auth")
+    journey.step(Collected(PREFIX), NOW)
+    assert code_of(journey.step(continuation(2, ""), NOW)) == "stream_interrupted"
+
+
+@pytest.mark.parametrize("kind", ["content_filtered", "invalid_request"])
+def test_a_fatal_kind_is_not_continued(kind: str) -> None:
+    assert code_of(begun(kind)[1]) == "stream_interrupted"
+
+
+def test_pieces_that_nobody_can_go_on_from_end_the_stream() -> None:
+    journey, _ = begun()
+    assert code_of(journey.step(Collected(None), NOW)) == "stream_interrupted"
+
+
+@pytest.mark.parametrize("need", ["n", "logprobs"])
+def test_what_pieces_do_not_carry_is_not_continued(need: str) -> None:
+    journey, _ = begun(features=Features(10, "en", "chat", 0.2, "low", "internal", needs=[need]))
+    assert code_of(journey.step(Collected(PREFIX), NOW)) == "stream_interrupted"
+
+
+def test_under_the_policy_error_a_broken_stream_ends_but_an_unbegun_one_fails_over() -> None:
+    for prefix, expected in ((PREFIX, "stream_interrupted"), (NOTHING, "failover")):
+        journey, _ = begun()
+        journey.continues = False
+        (step,) = journey.step(Collected(prefix), NOW)
+        assert (step.error.code if isinstance(step, Reply) else getattr(step, "cause", "")) == expected
+
+
+def test_attempts_stay_bounded_for_a_broken_stream_too() -> None:
+    journey = calling(make_journey(max_attempts=1, stream=True))
+    assert code_of(journey.step(failed("transport", streamed=True), NOW)) == "stream_interrupted"
+
+
+@pytest.mark.parametrize("need", ["json_mode", "json_schema"])
+def test_json_is_continued_only_by_a_model_that_goes_on_by_itself(need: str) -> None:
+    journey, _ = begun(features=Features(10, "en", "chat", 0.2, "low", "internal", needs=[need]))
+    journey.step(Collected(PREFIX), NOW)
+    assert journey.step(continuation(2, "m2"), NOW) == [Decide(attempt=2, cause="continuation")]
+    assert journey.given_up == ["m1", "m2"]
+    (forward,) = journey.step(continuation(2, "m3", prefills=True), NOW)
+    assert isinstance(forward, Forward)
+
+
+def test_a_stream_whose_worker_died_is_booked_with_what_went_out_and_continued() -> None:
+    journey = make_journey(stream=True)
+    journey.step(make_decision(1), NOW)
+    journey.step(make_attempt("started", price=Price("v", 1_000_000, output_nano_usd_per_mtok=1_000_000)), NOW)
+    journey.step(make_attempt("returned", worker="w2"), NOW)
+    orphan, collect = journey.step(Recovered(journey.current_id, None, streamed=True, output_tokens=5), NOW)
+    assert isinstance(orphan, Orphan)
+    assert (orphan.streamed, orphan.output_tokens, journey.spent_nano_usd) == (True, 5, 15)
+    assert collect == Collect()
+    assert journey.step(Collected(PREFIX), NOW) == [Decide(attempt=2, cause="continuation")]
+    assert journey.prefix == replace(PREFIX, input_tokens=10, output_tokens=5)
+
+
+def test_after_a_takeover_a_broken_stream_is_continued() -> None:
+    journey = make_journey(stream=True)
+    assert journey.resume([make_attempt("started"), failed("transport", streamed=True, usage=USAGE)], NOW) == [
+        Collect()
+    ]
+    assert journey.step(Collected(PREFIX), NOW) == [Decide(attempt=2, cause="continuation")]
+
+
+def test_after_a_takeover_a_continuation_that_was_never_sent_is_made_again_with_its_prefix() -> None:
+    history = [make_attempt("started"), failed("transport", streamed=True), make_attempt("returned", 2, "m2", "w2")]
+    journey = make_journey(stream=True)
+    assert journey.resume(history, NOW) == [Collect()]
+    assert journey.step(Collected(PREFIX), NOW) == [Decide(attempt=2, cause="continuation")]
+
+
+def test_a_request_that_was_carried_forward_with_its_answer_begun_is_continued() -> None:
+    journey = Journey(make_request(stream=True), 3, attempts=1, given_up=["m1"], streamed=True)
+    assert journey.resume([], NOW) == [Collect()]
+    assert journey.step(Collected(PREFIX), NOW) == [Decide(attempt=2, cause="continuation")]
 
 
 def test_rate_limited_without_alternative_waits_as_long_as_it_was_told() -> None:
@@ -171,7 +317,10 @@ events = st.one_of(
         st.sampled_from(["provider_fault", "rate_limited", "content_filtered", "transport"]),
         st.integers(1, 3),
         st.sampled_from(["m1", "m2"]),
+        streamed=st.booleans(),
     ),
+    st.builds(Collected, st.sampled_from([PREFIX, NOTHING, None])),
+    st.builds(continuation, st.integers(1, 4), st.sampled_from(["m1", "m2", ""])),
     st.builds(lambda a, m: make_attempt("finished", a, m, result="ok", response=REF), st.integers(1, 3), st.just("m1")),
     st.builds(make_decision, st.integers(1, 4), st.sampled_from(["m1", "m2", ""])),
     st.just(DeadlinePassed()),
@@ -240,3 +389,20 @@ def test_after_a_takeover_refused_signatures_still_stay_out() -> None:
     journey.begin()
     assert journey.resume([state_refused(1)], NOW) == [Decide(attempt=2, cause="retry")]
     assert not journey.keep_state
+
+
+@given(st.lists(events, max_size=30))
+@settings(max_examples=300, deadline=None)
+def test_once_something_was_said_no_call_starts_the_answer_again(happenings: list[object]) -> None:
+    journey = make_journey(stream=True)
+    journey.step(make_decision(1), NOW)
+    journey.step(failed("transport", streamed=True), NOW)
+    journey.step(Collected(PREFIX), NOW)
+    for event in happenings:
+        if isinstance(event, Decided):  # the shell decides what it was asked to
+            event.decision.cause = "continuation"
+        if isinstance(event, Collected) and event.prefix is NOTHING:
+            continue  # what was delivered stays delivered
+        for step in journey.step(event, NOW):  # type: ignore[arg-type]
+            if isinstance(step, Forward):
+                assert step.prefix is not None
