@@ -31,6 +31,7 @@ from pipeline.agents.call import CallStage
 from pipeline.agents.health import HealthStage
 from pipeline.agents.retry import RetryRelay
 from pipeline.agents.route import RouteStage
+from pipeline.agents.sensing import Sensing
 from pipeline.catalog_file import CatalogError, LoadedCatalog, load
 from pipeline.core.classify import count_input_tokens
 from pipeline.emit import Emit
@@ -176,25 +177,31 @@ class Host:
         app.agent("enrich", [self.tools.topic(t.REQUESTS.name)], stage.handle_requests)
         app.agent("route", [self.tools.topic(t.RETRIES_DUE.name)], stage.handle_due)
         app.agent("settle", [self.tools.topic(t.ATTEMPTS.name)], stage.handle_attempts)
-        tail = self._tail([t.CANCELS], stage.cancel)
-        return await self._faust("route", app, tail, drain=None)
+        tails = [self._tail([t.CANCELS], stage.cancel), self._tail([t.BREAKERS], stage.endpoints.heard, since_ms=0)]
+        running = await self._faust("route", app, tails, drain=None)
+        running.refresh.append(stage.endpoints.show)
+        return running
 
     async def _call(self, _port: int | None) -> Running:
         # Providers that are off are subscribed too: a static member must not come back with another subscription.
         provider = self.tools.provider
         names = [provider] if provider else list(self.tools.loaded.catalog.providers)
         app = self._app("call", f"call-{provider}" if provider else "call")
-        stage = CallStage(self.tools, self.emit, app, self._drivers(names))
+        sensing = Sensing(self.tools, self.emit)
+        stage = CallStage(self.tools, self.emit, app, self._drivers(names), sensing)
         for name in names:  # an agent each: a provider whose places are all taken must not hold up the others
             app.agent(f"call-{name}", [self.tools.topic(t.CALLS.named(provider=name))], stage.handle)
-        running = await self._faust("call", app, self._tail([t.CANCELS], stage.cancel), drain=stage.drain)
+        tails = [self._tail([t.CANCELS], stage.cancel), self._tail([t.BREAKERS], stage.breaker_changed, since_ms=0)]
+        running = await self._faust("call", app, tails, drain=stage.drain)
+        app.spawn(sensing.speak())
         running.refresh.append(lambda: self._show_in_flight(stage.in_flight()))
         return running
 
     async def _faust(
-        self, name: str, app: StageApp, tail: Tail, drain: Callable[[], Awaitable[None]] | None
+        self, name: str, app: StageApp, tails: Sequence[Tail], drain: Callable[[], Awaitable[None]] | None
     ) -> Running:
-        await tail.start()
+        for tail in tails:
+            await tail.start()
         await app.start()
         await asyncio.wait_for(app.ready.wait(), START_DEADLINE_S)
 
@@ -202,9 +209,10 @@ class Host:
             if drain is not None:
                 await drain()
             await app.stop()
-            await tail.stop()
+            for tail in tails:
+                await tail.stop()
 
-        failed = [app.failed, asyncio.ensure_future(_end_of(tail))]
+        failed = [app.failed, *(asyncio.ensure_future(_end_of(tail)) for tail in tails)]
         running = Running(name, failed=failed, is_ready=app.is_assigned, stop=stop)
         running.refresh.append(lambda: self._show_lag(app))
         return running

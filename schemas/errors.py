@@ -39,6 +39,17 @@ STATE_REFUSED = "state_refused"
 """The code of an attempt whose vendor refused signatures or thinking of earlier turns: without them it may pass."""
 
 
+CANNOT_SPELL = frozenset({"unsupported_content", "unsupported_parameter", "unsupported_operation"})
+"""Codes of a call that was not made: this vendor or model cannot be given the request, another one may."""
+
+BREAKER_OPEN = "breaker_open"
+EVACUATED = "evacuated"
+"""Codes of a call that was not made because its endpoint is out, and of one that was taken from a silent endpoint."""
+
+SAYS_NOTHING = frozenset({"deadline_exceeded", "cancelled", "handed_over", "internal", BREAKER_OPEN, *CANNOT_SPELL})
+"""Codes of attempts that say nothing about their endpoint."""
+
+
 class ErrorCode(StrEnum):
     INVALID_REQUEST = "invalid_request"
     UNKNOWN_TENANT = "unknown_tenant"

@@ -91,7 +91,13 @@ SIGNALS = Topic(
     "signals.v1", "signal", "endpoint", "control", HOUR_MS, "what `call` sees of each endpoint, four times a second"
 )
 BREAKERS = Topic(
-    "breakers.v1", "breaker", "endpoint", "control", 30 * DAY_MS, "which endpoints are out, by transitions", compacted=True
+    "breakers.v1",
+    "breaker",
+    "endpoint",
+    "control",
+    30 * DAY_MS,
+    "which endpoints are out, by transitions",
+    compacted=True,
 )
 IDEMPOTENCY = Topic(
     "idempotency.v1", "idempotency", "tenant/request id", "tenant", DAY_MS, "what a key stood for", compacted=True

@@ -12,6 +12,7 @@ When partitions are revoked, `kept` is written for each call in flight there, an
 """
 
 import asyncio
+import functools
 import logging
 import time
 from collections import OrderedDict
@@ -23,6 +24,8 @@ import orjson
 from connectors.providers import ProviderCall
 from connectors.providers.driver import CallResult, Driver
 from pipeline.agents.deltas import DeltaWriter
+from pipeline.agents.endpoints import endpoint_of
+from pipeline.agents.sensing import Sensing
 from pipeline.core.continuation import Continuation, continued
 from pipeline.core.pricing import cost_nano_usd
 from pipeline.emit import INTERNAL, Emit
@@ -31,13 +34,14 @@ from pipeline.tools import Tools
 from schemas import headers as h
 from schemas.codec import Undecodable, decode, decode_request
 from schemas.completion import Answer, Completion, Usage
-from schemas.errors import ErrorKind
+from schemas.errors import BREAKER_OPEN, EVACUATED, ErrorKind
 from schemas.events import Attempt, AttemptError, Call, Ref, Request, Response, Timings
 
 INTERRUPTIONS = {
     "cancelled": ErrorKind.CANCELLED,
     "handed_over": ErrorKind.TRANSPORT,
     INTERNAL: ErrorKind.PROVIDER_FAULT,
+    EVACUATED: ErrorKind.TIMEOUT,
 }
 """Why a call ended without a result of the driver -> what that is to route."""
 
@@ -59,7 +63,8 @@ class InFlight:
 class CallStage:
     """Everything one process knows: calls in flight, attempt ids of the last ten minutes, cancels of the last minute."""
 
-    def __init__(self, tools: Tools, emit: Emit, app: StageApp, drivers: dict[str, Driver]) -> None:
+    def __init__(self, tools: Tools, emit: Emit, app: StageApp, drivers: dict[str, Driver], sensing: Sensing) -> None:
+        self._sensing = sensing
         self._tools = tools
         self._emit = emit
         self._app = app
@@ -93,6 +98,16 @@ class CallStage:
         for flight in list(self._in_flight.values()):
             if (flight.call.tenant, flight.call.request_id) == (tenant, request_id):
                 self._stop(flight, "cancelled")
+
+    def breaker_changed(self, record: Any) -> None:
+        """A record of `breakers` (read without a group by every process)."""
+        silent = self._sensing.heard(record)
+        if silent is None:
+            return
+        for flight in list(self._in_flight.values()):
+            may_move = flight.call.role == "primary" and flight.call.route.alternatives
+            if endpoint_of(flight.call) == silent and may_move and self._sensing.is_silent(flight.call):
+                self._stop(flight, EVACUATED)
 
     async def drain(self) -> None:
         """On SIGTERM: take no more, let calls end, then close the rest as handed over; route continues them elsewhere."""
@@ -166,9 +181,11 @@ class CallStage:
         try:
             if self._is_over(flight):
                 await self._emit.attempt(self._not_sent(flight), call.partition_key)
+            elif self._sensing.is_out(call):
+                await self._emit.attempt(self._held_back(flight), call.partition_key)
             else:
                 await self._emit.attempt(flight.started, call.partition_key)
-                await self._emit.attempt(await self._call_and_answer(flight), call.partition_key)
+                await self._emit.attempt(await self._observed(flight), call.partition_key)
             self._app.ack(*flight.place)
         finally:
             self._in_flight.pop(call.attempt_id, None)
@@ -183,6 +200,17 @@ class CallStage:
         code = flight.stopped_by or "deadline_exceeded"
         error = AttemptError(ErrorKind.CANCELLED if code == "cancelled" else ErrorKind.TIMEOUT, code=code)
         return self._finished(flight, "cancelled" if code == "cancelled" else "error", error=error)
+
+    def _held_back(self, flight: InFlight) -> Attempt:
+        """Its endpoint went out while it waited for its place."""
+        error = AttemptError(ErrorKind.OVERLOADED, code=BREAKER_OPEN, message="the endpoint takes no calls for now")
+        return self._finished(flight, "error", error=error)
+
+    async def _observed(self, flight: InFlight) -> Attempt:
+        self._sensing.started(flight.call)
+        finished = await self._call_and_answer(flight)
+        self._sensing.finished(flight.call, finished)
+        return finished
 
     async def _call_and_answer(self, flight: InFlight) -> Attempt:
         if self._is_over(flight):  # `started` may have waited for the broker
@@ -232,6 +260,7 @@ class CallStage:
                 timeout_s=timeout_s,
                 on_delta=writer.add if writer else None,
                 on_wire=writer.begin if writer else None,
+                on_first_event=functools.partial(self._sensing.first_event, flight.call),
             )
         )
         self._upstreams[flight.call.attempt_id] = upstream
@@ -263,6 +292,8 @@ class CallStage:
         self, flight: InFlight, result: CallResult, completion: Answer, continuation: Continuation | None
     ) -> Attempt:
         call, usage = flight.call, completion.usage
+        if call.role == "probe":  # nobody waits for it
+            return self._finished(flight, "ok", result=result, usage=usage)
         now = self._tools.now_ms()
         finish = completion.choices[0].finish_reason if isinstance(completion, Completion) else None
         whole = continuation.answer(completion) if continuation and isinstance(completion, Completion) else completion

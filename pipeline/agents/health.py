@@ -9,6 +9,7 @@
 import asyncio
 import logging
 
+from pipeline.agents.endpoints import BREAKER_STATES
 from pipeline.core.breaker import Effect, Judge, Probe, Publish
 from pipeline.core.probe import probe_call
 from pipeline.emit import Emit
@@ -23,9 +24,6 @@ from schemas.events import Breaker, Signal
 __all__ = ["HealthStage"]
 
 TICK_S = 0.1
-STATES = {"closed": 0, "ramp": 1, "half_open": 1, "open": 2}
-"""As the metric says them."""
-
 log = logging.getLogger(__name__)
 
 
@@ -94,7 +92,7 @@ class HealthStage:
 
     async def _publish(self, breaker: Breaker) -> None:
         await self._emit.breaker(breaker)
-        self._tools.metrics.set("breaker_state", STATES[breaker.state], endpoint=breaker.endpoint)
+        self._tools.metrics.set("breaker_state", BREAKER_STATES[breaker.state], endpoint=breaker.endpoint)
         log.info(
             "breaker",
             extra={

@@ -9,10 +9,10 @@ A record is acked when its request has its outcome on `responses` or is parked: 
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Coroutine
 from typing import Any
 
+from pipeline.agents.endpoints import Endpoints
 from pipeline.agents.enrich import Elsewhere, Enricher, Refused
 from pipeline.agents.ownership import Id, OpenRequest, Ownership, Partition, id_of
 from pipeline.agents.recovery import Recovery
@@ -21,6 +21,7 @@ from pipeline.core import decide as deciding
 from pipeline.core import records
 from pipeline.core.continuation import delivered, heard_tokens
 from pipeline.core.journey import (
+    BudgetSpent,
     CancelAsked,
     Collected,
     DeadlinePassed,
@@ -61,7 +62,7 @@ class RouteStage:
         self._own = Ownership(tools)
         self._enricher = Enricher(tools)
         self._recovery = Recovery(tools)
-        self._in_flight: defaultdict[str, set[str]] = defaultdict(set)
+        self.endpoints = Endpoints(tools)
         app.on_assigned = self._own.gained
 
     async def handle_requests(self, batch: Batch) -> None:
@@ -262,16 +263,14 @@ class RouteStage:
     async def _decide(self, partition: Partition, opened: OpenRequest, step: Decide) -> None:
         """Gather, decide, log; the journey says what follows."""
         request = opened.journey.request
-        situation = deciding.Situation(
-            in_flight={provider: len(calls) for provider, calls in self._in_flight.items()},
-            off_providers=self._tools.loaded.off_providers,
-            now_ms=self._tools.now_ms(),
-        )
+        if step.pays and not self.endpoints.may_retry(step.pays):
+            self._feed(partition, opened, BudgetSpent())
+            return
         try:
             decision = deciding.decide(
                 request,
                 self._tools.loaded.catalog,
-                situation,
+                self.endpoints.situation(),
                 attempt=step.attempt,
                 tried=opened.journey.given_up,
                 cause=step.cause,
@@ -287,7 +286,9 @@ class RouteStage:
 
     async def _forward(self, opened: OpenRequest, step: Forward) -> None:
         catalog, now = self._tools.loaded.catalog, self._tools.now_ms()
-        await self._emit.call(records.call(opened.journey, step, catalog, now))
+        call = records.call(opened.journey, step, catalog, now)
+        self.endpoints.forwarded(call)
+        await self._emit.call(call)
 
     async def _recover(self, partition: Partition, opened: OpenRequest, step: Recover) -> None:
         request = opened.journey.request
@@ -376,13 +377,13 @@ class RouteStage:
     # --- settle -----------------------------------------------------------------------------------------------
 
     def _settle(self, event: Attempt, record: Any) -> None:
-        self._count_in_flight(event)
+        self.endpoints.settled(event)
         partition = self._own.get(record.partition)
         key = (event.tenant, event.request_id)
         opened = partition.open.get(key) if partition else None
         if opened is not None and partition is not None:
             self._feed(partition, opened, event)
-        elif partition is not None and key not in partition.answered:
+        elif partition is not None and key not in partition.answered and event.role != "probe":
             partition.history[key].append(event)
         if event.phase == "finished":
             self._app.spawn(self._book(partition, event, record))
@@ -413,10 +414,3 @@ class RouteStage:
             stored.outcome = ref
             await self._emit.idempotency(stored, partition_key)
         return True
-
-    def _count_in_flight(self, event: Attempt) -> None:
-        calls = self._in_flight[event.provider]
-        if event.phase == "started":
-            calls.add(event.attempt_id)
-        elif event.phase == "finished":
-            calls.discard(event.attempt_id)

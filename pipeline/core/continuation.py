@@ -165,7 +165,7 @@ class Seam:
 
     def feed(self, text: str) -> str:
         """What of the text so far is new and may go out."""
-        if not self._is_open:
+        if not self._is_open or not text:
             return self._without_spaces(text)
         self._held += text
         return "" if self._may_repeat_more() else self.end()

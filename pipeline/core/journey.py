@@ -33,7 +33,7 @@ from pipeline.core.continuation import rough_tokens
 from pipeline.core.outcomes import Collect, Decide, End, Forward, Orphan, Park, Recover, Reply, Step
 from pipeline.core.pricing import cost_nano_usd
 from schemas.completion import Usage
-from schemas.errors import ERROR_KINDS, STATE_REFUSED, ErrorKind
+from schemas.errors import BREAKER_OPEN, CANNOT_SPELL, ERROR_KINDS, EVACUATED, STATE_REFUSED, ErrorKind
 from schemas.events import Attempt, AttemptError, Decision, Enriched, Outcome, Prefix, Ref
 from schemas.ids import attempt_id
 
@@ -41,7 +41,10 @@ MIN_CALL_MS = 50
 """With less time left than this no further attempt is made."""
 
 DEFAULT_WAIT_S = 1.0
-"""How long a request waits for an overloaded provider that gave no Retry-After and has no alternative."""
+"""How long a request waits for an overloaded provider that gave no Retry-After and has no alternative, at most, at first."""
+
+RETURN_SPREAD_MS = 500
+"""Requests that wait for the same endpoint come back over so much time, not all at once."""
 
 
 _ROLES = frozenset({"failover", "continuation"})
@@ -98,11 +101,22 @@ class CancelAsked:
 
 
 @dataclass(slots=True, frozen=True)
+class BudgetSpent:
+    """No retry is left for the provider that failed: trying again would feed its outage."""
+
+
+@dataclass(slots=True, frozen=True)
 class DecisionFailed:
     """Deciding raised: our mistake, not the caller's."""
 
 
-Event = Decided | Attempt | Recovered | Collected | DeadlinePassed | CancelAsked | DecisionFailed
+_ENDS = {
+    DeadlinePassed: ("deadline_exceeded", "the deadline passed before an answer was there"),
+    CancelAsked: ("cancelled", "cancelled by the caller"),
+    DecisionFailed: ("internal", "no decision could be made"),
+}
+
+Event = Decided | Attempt | Recovered | Collected | DeadlinePassed | CancelAsked | BudgetSpent | DecisionFailed
 
 
 @dataclass(slots=True)
@@ -111,6 +125,7 @@ class Journey:
 
     `streamed`: pieces of the answer may have gone out; `continues`: then it may be continued. `spare` are those given up
     that may be asked to continue where nobody else can. `owed` is what will be decided once it is known what went out.
+    `unsent` counts attempts that made no call.
     """
 
     request: Enriched
@@ -132,6 +147,7 @@ class Journey:
     said: Usage = field(default_factory=Usage)
     spare: list[str] = field(default_factory=list)
     owed: Decide | None = None
+    unsent: int = 0
 
     def begin(self) -> list[Step]:
         """The first outcome of a fresh request."""
@@ -165,12 +181,10 @@ class Journey:
                 return self._recovered(event, now_ms)
             case Collected(prefix=prefix):
                 return self._collected(prefix)
-            case DeadlinePassed():
-                return self._reply("deadline_exceeded", "the deadline passed before an answer was there")
-            case CancelAsked():
-                return self._reply("cancelled", "cancelled by the caller")
-            case DecisionFailed():
-                return self._reply("internal", "no decision could be made")
+            case BudgetSpent():
+                return self._reply_last_error()
+            case DeadlinePassed() | CancelAsked() | DecisionFailed():
+                return self._reply(*_ENDS[type(event)])
 
     def _relive(self, event: Attempt, now_ms: int) -> list[Step]:
         """Before a takeover's end the call may be unknown here: the event itself tells which it was."""
@@ -281,28 +295,35 @@ class Journey:
         return self._failed(event, now_ms)
 
     def _failed(self, event: Attempt, now_ms: int) -> list[Step]:
-        if event.error and event.error.code == STATE_REFUSED and self.keep_state:
+        code = event.error.code if event.error else None
+        if code == STATE_REFUSED and self.keep_state:
             self.keep_state = False
             return self._next("retry", now_ms)
         row = ERROR_KINDS[ErrorKind(event.error.kind)] if event.error else ERROR_KINDS[ErrorKind.PROVIDER_FAULT]
         self.given_up.append(event.model)
+        if code == BREAKER_OPEN or code in CANNOT_SPELL:
+            self.unsent += 1
+            return self._next("failover", now_ms)
         if row.retries_same:
             self.spare.append(event.model)
+        pays = "" if code == EVACUATED else event.model
         if row.larger_context_only:
-            return self._next("failover", now_ms, larger_than_tokens=self.request.features.input_tokens)
+            return self._next("failover", now_ms, pays=pays, larger_than_tokens=self.request.features.input_tokens)
         if row.fails_over:
-            return self._next("failover", now_ms)
+            return self._next("failover", now_ms, pays=pays)
         return self._reply_last_error()
 
-    def _next(self, cause: str, now_ms: int, larger_than_tokens: int | None = None) -> list[Step]:
-        if self.attempts >= self.max_attempts:
+    def _next(self, cause: str, now_ms: int, *, pays: str = "", larger_than_tokens: int | None = None) -> list[Step]:
+        if self.attempts - self.unsent >= self.max_attempts:
             return self._reply_last_error()
         if now_ms + MIN_CALL_MS >= self.request.deadline_at:
             return self._reply("deadline_exceeded", "the deadline passed before an answer was there")
-        return self._decide(cause, larger_than_tokens=larger_than_tokens)
+        return self._decide(cause, pays=pays, larger_than_tokens=larger_than_tokens)
 
-    def _decide(self, cause: str, *, attempt: int | None = None, larger_than_tokens: int | None = None) -> list[Step]:
-        owed = Decide(attempt=attempt or self.attempts + 1, cause=cause, larger_than_tokens=larger_than_tokens)
+    def _decide(
+        self, cause: str, *, attempt: int | None = None, pays: str = "", larger_than_tokens: int | None = None
+    ) -> list[Step]:
+        owed = Decide(attempt or self.attempts + 1, cause, larger_than_tokens, pays)
         if self.streamed:
             self.phase, self.owed = Phase.CONTINUING, owed
             return [Collect()]
@@ -313,15 +334,26 @@ class Journey:
         """No candidate: wait where waiting helps and fits the deadline, else say why."""
         if self.streamed:
             return self._same_again(decision.attempt)
-        if self.last_error is None:
-            return self._reply(decision.error_code or "no_eligible_model", decision.reason)
-        row = ERROR_KINDS[ErrorKind(self.last_error.kind)]
-        wait_s = self.last_error.retry_after_s or DEFAULT_WAIT_S
-        due_at = now_ms + int(wait_s * 1000)
-        if (row.waits or row.retries_same) and due_at + MIN_CALL_MS < self.request.deadline_at:
+        due_at = self._due_at(decision, now_ms)
+        if due_at is not None and due_at + MIN_CALL_MS < self.request.deadline_at:
             self.phase, self.given_up = Phase.PARKED, []
             return [Park(due_at)]
-        return self._reply_last_error()
+        if self.last_error is not None and self.last_error.code != BREAKER_OPEN:
+            return self._reply_last_error()
+        wait_s = None if due_at is None else (due_at - now_ms) / 1000
+        return self._reply(decision.error_code or "no_eligible_model", decision.reason, wait_s)
+
+    def _due_at(self, decision: Decision, now_ms: int) -> int | None:
+        """When trying again makes sense: by the vendor's own word, when an endpoint may be back, or soon, spread out."""
+        row = ERROR_KINDS[ErrorKind(self.last_error.kind)] if self.last_error else None
+        if self.last_error and row and row.waits and self.last_error.retry_after_s is not None:
+            return now_ms + int(self.last_error.retry_after_s * 1000)
+        if decision.retry_at is not None:
+            return decision.retry_at + int(RETURN_SPREAD_MS * _unit(decision.seed))
+        if row is not None and (row.waits or row.retries_same):
+            longest_ms = DEFAULT_WAIT_S * 1000 * 2 ** min(self.attempts - 1, 5)
+            return now_ms + int(longest_ms * (0.5 + 0.5 * _unit(decision.seed)))
+        return None
 
     def _same_again(self, attempt: int) -> list[Step]:
         """Nobody else can go on: whoever broke off is asked himself, once more and at once, since the caller is reading."""
@@ -345,10 +377,15 @@ class Journey:
         message = error.message or f"the provider failed: {error.kind}"
         return [Reply(Outcome(code=str(row.code), message=message, kind=error.kind, retry_after_s=error.retry_after_s))]
 
-    def _reply(self, code: str, message: str) -> list[Step]:
+    def _reply(self, code: str, message: str, retry_after_s: float | None = None) -> list[Step]:
         self.phase = Phase.ENDED
-        return [Reply(Outcome(code=code, message=message))]
+        return [Reply(Outcome(code=code, message=message, retry_after_s=retry_after_s))]
 
     def _end(self, response: Ref | None) -> list[Step]:
         self.phase = Phase.ENDED
         return [End(response)]
+
+
+def _unit(seed: int) -> float:
+    """0 to 1, the same for the same decision."""
+    return (seed % 65_536) / 65_536

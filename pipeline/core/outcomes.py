@@ -7,11 +7,16 @@ from schemas.events import Attempt, Decision, Outcome, Prefix, Ref
 
 @dataclass(slots=True, frozen=True)
 class Decide:
-    """Choose a model for this attempt; the shell gathers the situation and feeds back `Decided`."""
+    """Choose a model for this attempt; the shell gathers the situation and feeds back `Decided`.
+
+    `pays` names the model whose failed call made it necessary: that costs a token of the retry budget, or `BudgetSpent`
+    comes back. Empty: it is free, since no call was made.
+    """
 
     attempt: int
     cause: str
     larger_than_tokens: int | None = None
+    pays: str = ""
 
 
 @dataclass(slots=True, frozen=True)

@@ -5,7 +5,10 @@ from types import SimpleNamespace
 from typing import Any
 
 from pipeline.agents.call import CallStage
+from pipeline.agents.sensing import Sensing
 from pipeline.stage import Assigned, Batch
+from schemas.catalog import Timeouts
+from schemas.catalog.guards import Breaker
 from schemas.codec import encode
 from tests.agents.fakes import FakeApp, FakeEmit, make_call, make_record, make_tools
 
@@ -28,9 +31,10 @@ class HangingDriver:
 
 def make_stage(driver: Any) -> tuple[CallStage, FakeApp, FakeEmit]:
     app, emit = FakeApp(), FakeEmit()
-    providers = {"sim": SimpleNamespace(max_in_flight=1)}
-    loaded = SimpleNamespace(catalog=SimpleNamespace(providers=providers))
-    return CallStage(make_tools(loaded=loaded), emit, app, {"sim": driver}), app, emit  # type: ignore[arg-type]
+    providers = {"sim": SimpleNamespace(max_in_flight=1, timeouts=Timeouts())}
+    loaded = SimpleNamespace(catalog=SimpleNamespace(providers=providers, breaker=Breaker()))
+    tools = make_tools(loaded=loaded)
+    return CallStage(tools, emit, app, {"sim": driver}, Sensing(tools, emit)), app, emit  # type: ignore[arg-type]
 
 
 def batch(*offsets: int) -> Batch:

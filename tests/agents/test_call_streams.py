@@ -11,7 +11,10 @@ from connectors.providers import Delta as Piece
 from connectors.providers import ProviderCall
 from connectors.providers.driver import CallResult
 from pipeline.agents.call import CallStage
+from pipeline.agents.sensing import Sensing
 from pipeline.stage import Batch
+from schemas.catalog import Timeouts
+from schemas.catalog.guards import Breaker
 from schemas.codec import encode
 from schemas.completion import Choice, Completion, Usage
 from schemas.errors import ErrorKind, ProviderError
@@ -51,8 +54,13 @@ async def run(driver: SpeakingDriver, **facts: Any) -> FakeEmit:
 
 def make_stage(driver: SpeakingDriver) -> tuple[CallStage, FakeEmit]:
     emit = FakeEmit()
-    loaded = SimpleNamespace(catalog=SimpleNamespace(providers={"sim": SimpleNamespace(max_in_flight=1)}))
-    return CallStage(make_tools(loaded=loaded), emit, FakeApp(), {"sim": driver}), emit  # type: ignore[arg-type,dict-item]
+    loaded = SimpleNamespace(
+        catalog=SimpleNamespace(
+            providers={"sim": SimpleNamespace(max_in_flight=1, timeouts=Timeouts())}, breaker=Breaker()
+        )
+    )
+    tools = make_tools(loaded=loaded)
+    return CallStage(tools, emit, FakeApp(), {"sim": driver}, Sensing(tools, emit)), emit  # type: ignore[arg-type,dict-item]
 
 
 def written(emit: FakeEmit) -> str:

@@ -38,6 +38,8 @@ routes:
 tenants:
   main:  {{keys_env: TEST_MAIN_KEYS, routes: ["*"]}}
   other: {{keys_env: TEST_OTHER_KEYS, routes: ["*"]}}
+# Faults are scripted here, call by call: breakers have tests of their own.
+breaker: {{consecutive_failures: 1000, min_samples: 1000000}}
 """
 
 
@@ -62,7 +64,8 @@ class Platform:
     @property
     def admin(self) -> str:
         """Address of the gateway process's own admin port."""
-        port = next(line["admin_port"] for line in reversed(self.lines) if line.get("stage") == "gateway")
+        rows = next(line["processes"] for line in reversed(self.lines) if line.get("stage") == "all")
+        port = next(row["admin_port"] for row in rows if row["stage"] == "gateway")
         return f"http://127.0.0.1:{port}"
 
     async def until(self, holds: Callable[[], bool], timeout_s: float = 60) -> None:

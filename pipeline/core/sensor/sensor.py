@@ -138,6 +138,11 @@ class Sensor:
         found = [entry for name in names for entry in self._silent(name, self._endpoints[name], now_ms)]
         return [attempt_id for _, attempt_id in sorted(found)]
 
+    def waiting(self, endpoint: str) -> set[str]:
+        """Attempts without a first event."""
+        seen = self._endpoints.get(endpoint, _NOTHING_SEEN)
+        return {attempt_id for waiting in seen.waiting.values() for attempt_id in waiting}
+
     def threshold_ms(self, endpoint: str, *, stream: bool) -> float:
         """From when on a call without a first event is silent, and a first event is slow."""
         return self._threshold_ms(endpoint, self._endpoints.get(endpoint, _NOTHING_SEEN), stream)

@@ -10,11 +10,21 @@ from pipeline.cli.layout import Slot, child_environment, edge_slot, parse_scale,
 
 
 def test_few_processes_by_default_and_the_gateway_starts_last() -> None:
-    assert [slot.name for slot in slots(split=False, scale={}, port=1)] == ["route+call#0", "health+retry#0", "gateway#0"]
+    assert [slot.name for slot in slots(split=False, scale={}, port=1)] == [
+        "route+call#0",
+        "health+retry#0",
+        "gateway#0",
+    ]
 
 
 def test_split_gives_each_stage_its_own_process() -> None:
-    assert [slot.stage for slot in slots(split=True, scale={}, port=1)] == ["route", "call", "health", "retry", "gateway"]
+    assert [slot.stage for slot in slots(split=True, scale={}, port=1)] == [
+        "route",
+        "call",
+        "health",
+        "retry",
+        "gateway",
+    ]
 
 
 def test_only_the_gateway_gets_the_port() -> None:

@@ -72,7 +72,7 @@ def test_a_fresh_request_is_decided_forwarded_and_ends_with_its_answer() -> None
 
 def test_a_failed_call_goes_to_the_next_candidate_at_once() -> None:
     journey = calling(make_journey())
-    assert journey.step(failed("provider_fault"), NOW) == [Decide(attempt=2, cause="failover")]
+    assert journey.step(failed("provider_fault"), NOW) == [Decide(attempt=2, cause="failover", pays="m1")]
     assert journey.given_up == ["m1"]
 
 
@@ -147,7 +147,7 @@ def code_of(steps: list[Step]) -> str:
 def test_an_answer_that_had_begun_is_continued_from_exactly_there_by_the_next_candidate() -> None:
     journey, steps = begun()
     assert steps == [Collect()]
-    assert journey.step(Collected(PREFIX), NOW) == [Decide(attempt=2, cause="continuation")]
+    assert journey.step(Collected(PREFIX), NOW) == [Decide(attempt=2, cause="continuation", pays="m1")]
     assert journey.given_up == ["m1"]
     (forward,) = journey.step(continuation(2), NOW)
     assert isinstance(forward, Forward)
@@ -163,7 +163,7 @@ def test_a_second_break_is_continued_from_all_that_was_said() -> None:
     usage = Usage(input_tokens=99, output_tokens=4)
     assert journey.step(failed("timeout", 2, "m2", streamed=True, usage=usage), NOW) == [Collect()]
     longer = Prefix(attempt=2, pieces=1, content="The export fails")
-    assert journey.step(Collected(longer), NOW) == [Decide(attempt=3, cause="continuation")]
+    assert journey.step(Collected(longer), NOW) == [Decide(attempt=3, cause="continuation", pays="m2")]
     assert journey.prefix == replace(longer, input_tokens=12, output_tokens=7)
 
 
@@ -176,7 +176,7 @@ def test_a_continuation_that_fails_before_its_first_piece_leaves_the_prefix_as_i
 
 def test_where_nothing_was_said_after_all_it_is_an_ordinary_fail_over() -> None:
     journey, _ = begun()
-    assert journey.step(Collected(NOTHING), NOW) == [Decide(attempt=2, cause="failover")]
+    assert journey.step(Collected(NOTHING), NOW) == [Decide(attempt=2, cause="failover", pays="m1")]
     (forward,) = journey.step(make_decision(2, "m2"), NOW)
     assert isinstance(forward, Forward)
     assert (forward.role, forward.prefix) == ("failover", None)
@@ -253,7 +253,7 @@ def test_after_a_takeover_a_broken_stream_is_continued() -> None:
     assert journey.resume([make_attempt("started"), failed("transport", streamed=True, usage=USAGE)], NOW) == [
         Collect()
     ]
-    assert journey.step(Collected(PREFIX), NOW) == [Decide(attempt=2, cause="continuation")]
+    assert journey.step(Collected(PREFIX), NOW) == [Decide(attempt=2, cause="continuation", pays="m1")]
 
 
 def test_after_a_takeover_a_continuation_that_was_never_sent_is_made_again_with_its_prefix() -> None:
@@ -292,7 +292,9 @@ def test_after_a_takeover_a_call_in_flight_is_waited_for() -> None:
 
 def test_after_a_takeover_a_finished_failure_goes_on_with_the_next_attempt() -> None:
     journey = make_journey()
-    assert journey.resume([make_attempt("started"), failed("overloaded")], NOW) == [Decide(attempt=2, cause="failover")]
+    assert journey.resume([make_attempt("started"), failed("overloaded")], NOW) == [
+        Decide(attempt=2, cause="failover", pays="m1")
+    ]
     assert journey.attempts == 1
 
 
@@ -359,7 +361,7 @@ def test_after_a_takeover_what_was_done_since_is_not_asked_for_again() -> None:
 
 def test_after_a_takeover_an_echo_of_the_failed_attempt_changes_nothing() -> None:
     history = [make_attempt("started"), failed("overloaded"), make_attempt("started")]
-    assert make_journey().resume(history, NOW) == [Decide(attempt=2, cause="failover")]
+    assert make_journey().resume(history, NOW) == [Decide(attempt=2, cause="failover", pays="m1")]
 
 
 def test_after_a_takeover_a_lost_call_is_still_looked_for() -> None:

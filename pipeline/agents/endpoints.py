@@ -1,0 +1,104 @@
+"""What `route` knows of endpoints: breakers as health says and as it sees itself, calls under way, retries that are left.
+
+Fed by `breakers.v1` (read without a group, from its beginning), by the attempts of the owned partitions, and by what is
+forwarded here, which counts at once. A decision sees all of it as one `Situation`.
+"""
+
+from collections import defaultdict
+from typing import Any
+
+from pipeline.core.breaker import LocalBreaker
+from pipeline.core.decide import Situation
+from pipeline.core.retry_budget import RetryBudget
+from pipeline.tools import Tools
+from schemas.catalog import Catalog
+from schemas.codec import Undecodable, decode
+from schemas.errors import SAYS_NOTHING, ErrorKind
+from schemas.events import Attempt, Breaker, Call
+
+__all__ = ["BREAKER_STATES", "Endpoints", "closed_for_s", "endpoint_of"]
+
+BREAKER_STATES = {"closed": 0, "ramp": 1, "half_open": 1, "open": 2}
+"""As the metric says them."""
+
+_DEFAULT_LIMIT_S = 1.0
+_ROLES = frozenset({"primary", "retry", "failover", "continuation"})
+
+
+class Endpoints:
+    """All of one process; an endpoint is named `provider/model/region`."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        catalog = tools.loaded.catalog
+        self._local = LocalBreaker(catalog.breaker)
+        self._budget = RetryBudget(ratio=catalog.retry.budget_ratio)
+        self._in_flight: defaultdict[str, set[str]] = defaultdict(set)
+
+    def heard(self, record: Any) -> None:
+        """A record of `breakers`."""
+        breaker = decode(Breaker, record.value)
+        if not isinstance(breaker, Undecodable):
+            self._local.heard(breaker)
+            self._tools.metrics.set("breaker_state", BREAKER_STATES[breaker.state], endpoint=breaker.endpoint)
+
+    def forwarded(self, call: Call) -> None:
+        self._in_flight[endpoint_of(call)].add(call.attempt_id)
+        if call.attempt == 1:
+            self._budget.first_attempt(call.provider, self._tools.now_ms())
+
+    def settled(self, event: Attempt) -> None:
+        """Any event of an attempt, also of requests that are not open here."""
+        calls = self._in_flight[endpoint_of(event)]
+        if event.phase == "started":
+            calls.add(event.attempt_id)
+        elif event.phase in ("finished", "returned"):
+            calls.discard(event.attempt_id)
+        if event.phase == "finished" and event.role in _ROLES and not event.orphaned:
+            self._judge(event)
+
+    def may_retry(self, model: str) -> bool:
+        """Whether one more call may be made because one of this model failed; it is then counted."""
+        return self._budget.take(self._tools.loaded.catalog.models[model].provider, self._tools.now_ms())
+
+    def situation(self) -> Situation:
+        catalog, now_ms = self._tools.loaded.catalog, self._tools.now_ms()
+        in_flight: defaultdict[str, int] = defaultdict(int)
+        for endpoint, calls in self._in_flight.items():
+            in_flight[endpoint.partition("/")[0]] += len(calls)
+        views = {
+            endpoint: self._local.view(endpoint, len(self._in_flight.get(endpoint, ())), now_ms)
+            for endpoint in map(catalog.endpoint_of, catalog.models)
+        }
+        return Situation(in_flight, self._tools.loaded.off_providers, now_ms, views)
+
+    def show(self) -> None:
+        """Sets the gauges."""
+        for provider in self._tools.loaded.catalog.providers:
+            tokens = self._budget.tokens(provider, self._tools.now_ms())
+            self._tools.metrics.set("retry_budget_tokens", tokens, provider=provider)
+
+    def _judge(self, event: Attempt) -> None:
+        endpoint, now_ms = endpoint_of(event), self._tools.now_ms()
+        if event.result == "ok":
+            self._local.succeeded(endpoint, now_ms)
+        elif event.error is not None and event.error.code not in SAYS_NOTHING:
+            kind = ErrorKind(event.error.kind)
+            if kind is ErrorKind.RATE_LIMITED:
+                wait_s = closed_for_s(event.error.retry_after_s, self._tools.loaded.catalog)
+                self._local.limited(endpoint, now_ms + int(wait_s * 1000))
+            else:
+                self._local.failed(endpoint, kind, now_ms)
+
+
+def closed_for_s(retry_after_s: float | None, catalog: Catalog) -> float:
+    """How long a vendor's word closes an endpoint to everybody: no longer than a breaker would, then one asks again.
+
+    The request that heard it waits as long as it was told. But a mistyped date must not take an endpoint out for a day.
+    """
+    wait_s = _DEFAULT_LIMIT_S if retry_after_s is None else retry_after_s
+    return min(wait_s, catalog.breaker.open_max_s)
+
+
+def endpoint_of(of: Call | Attempt) -> str:
+    return f"{of.provider}/{of.model}/{of.region}"

@@ -1,0 +1,97 @@
+"""What `call` sees of endpoints and says of them: `signals.v1`, every 250 ms and at once on a failure. And what it hears.
+
+Beside the signals stands the fast path: endpoints that are out, by health's word or by this process's own opinion, get no
+call that still waits for its place here; and when one went out because it is silent, its calls that wait for a first
+event are evacuated, once per request, if there is somewhere else to go.
+"""
+
+import asyncio
+import contextlib
+from typing import Any
+
+from pipeline.agents.endpoints import closed_for_s, endpoint_of
+from pipeline.core.breaker import Cause, LocalBreaker, State
+from pipeline.core.sensor import Sensor
+from pipeline.emit import Emit
+from pipeline.tools import Tools
+from schemas.codec import Undecodable, decode
+from schemas.errors import SAYS_NOTHING, ErrorKind
+from schemas.events import Attempt, Breaker, Call
+
+__all__ = ["Sensing"]
+
+_EVERY_S = 0.25
+_COUNTED = frozenset({"primary", "retry", "failover", "continuation"})
+
+
+class Sensing:
+    """Of one process."""
+
+    def __init__(self, tools: Tools, emit: Emit) -> None:
+        self._tools = tools
+        self._emit = emit
+        self._sensor = Sensor(tools.worker, self._patience_ms)
+        self._local = LocalBreaker(tools.loaded.catalog.breaker)
+        self._urgent = asyncio.Event()
+
+    async def speak(self) -> None:
+        """For ever. While the broker is away what is seen adds up, and the fast path goes on without it."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._urgent.wait(), _EVERY_S)
+            self._urgent.clear()
+            now_ms = self._tools.now_ms()
+            signals = [*self._sensor.urgent(now_ms), *self._sensor.signals(now_ms)]
+            await asyncio.gather(*(self._emit.signal(signal) for signal in signals))
+
+    def heard(self, record: Any) -> str | None:
+        """A record of `breakers`; the endpoint that has just gone out because it is silent, if one has."""
+        breaker = decode(Breaker, record.value)
+        if isinstance(breaker, Undecodable):
+            return None
+        self._local.heard(breaker)
+        is_silent = breaker.state == State.OPEN and breaker.cause == Cause.SILENT
+        return breaker.endpoint if is_silent else None
+
+    def is_out(self, call: Call) -> bool:
+        """Whether its endpoint takes no calls. Ramps are route's matter: it sees all that is under way."""
+        if call.role == "probe":
+            return False
+        return self._local.allows(endpoint_of(call), 0, self._tools.now_ms()) is not None
+
+    def started(self, call: Call) -> None:
+        counted = call.role in _COUNTED and call.request_role == "primary"
+        self._sensor.started(
+            endpoint_of(call), call.attempt_id, self._tools.now_ms(), stream=call.stream, counted=counted
+        )
+
+    def first_event(self, call: Call) -> None:
+        self._sensor.first_event(endpoint_of(call), call.attempt_id, self._tools.now_ms())
+
+    def is_silent(self, call: Call) -> bool:
+        return call.attempt_id in self._sensor.waiting(endpoint_of(call))
+
+    def finished(self, call: Call, attempt: Attempt) -> None:
+        """How it ended, whoever asked."""
+        endpoint, now_ms, error = endpoint_of(call), self._tools.now_ms(), attempt.error
+        kind = ErrorKind(error.kind) if error is not None else None
+        if call.role == "probe":
+            self._sensor.probe_finished(endpoint, call.attempt_id, kind=kind)
+        else:
+            excused = error is not None and (error.code in SAYS_NOTHING or attempt.result == "cancelled")
+            told_s = error.retry_after_s if error is not None else None
+            wait_s = None if told_s is None else closed_for_s(told_s, self._tools.loaded.catalog)
+            self._sensor.finished(endpoint, call.attempt_id, now_ms, kind=kind, retry_after_s=wait_s, excused=excused)
+            if kind is None:
+                self._local.succeeded(endpoint, now_ms)
+            elif not excused and call.role in _COUNTED:
+                self._local.failed(endpoint, kind, now_ms)
+        if kind is not None or call.role == "probe":
+            self._urgent.set()
+
+    def _patience_ms(self, endpoint: str, stream: bool) -> int:
+        """While little is known of an endpoint: what its provider may take at all."""
+        provider = self._tools.loaded.catalog.providers.get(endpoint.partition("/")[0])
+        if provider is None:
+            return 30_000
+        return int((provider.timeouts.first_event_s if stream else provider.timeouts.total_s) * 1000)
