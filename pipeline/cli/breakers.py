@@ -36,8 +36,8 @@ def breakers(
     where = connection(settings)
     if order is not None and endpoint is not None:
         _check(settings, endpoint)
-        asyncio.run(_order(where, endpoint, _ORDERS[order]))
-    rows = [_row(breaker) for breaker in asyncio.run(_read(where)).values()]
+        asyncio.run(order_breaker(where, endpoint, _ORDERS[order]))
+    rows = [_row(breaker) for breaker in asyncio.run(read_breakers(where)).values()]
     if as_json:
         print_json(rows)
     else:
@@ -56,7 +56,7 @@ def _check(settings: Any, endpoint: str) -> None:
         raise UsageError(f"no such endpoint: {endpoint}; there are {', '.join(known)}")
 
 
-async def _read(where: Connection) -> dict[str, Breaker]:
+async def read_breakers(where: Connection) -> dict[str, Breaker]:
     from connectors.kafka.scan import scan
     from schemas.codec import decode
 
@@ -68,7 +68,7 @@ async def _read(where: Connection) -> dict[str, Breaker]:
     return dict(sorted(found.items()))
 
 
-async def _order(where: Connection, endpoint: str, forced: str) -> None:
+async def order_breaker(where: Connection, endpoint: str, forced: str) -> None:
     """Sends the order and waits until health has carried it out. Raises CliError if it does not."""
     from connectors.kafka.producers import Producers
     from schemas.avro_schema import schema_name
@@ -88,7 +88,7 @@ async def _order(where: Connection, endpoint: str, forced: str) -> None:
         await producers.stop()
     deadline = time.monotonic() + _ACCEPTED_S
     while time.monotonic() < deadline:
-        breaker = (await _read(where)).get(endpoint, Breaker(endpoint))
+        breaker = (await read_breakers(where)).get(endpoint, Breaker(endpoint))
         if breaker.forced == (forced != "auto") and (forced in ("auto", breaker.state)):
             return
         await asyncio.sleep(0.2)

