@@ -40,14 +40,22 @@ class Show:
         self.console = Console(stderr=True)
         self.live: Live | None = None
         self.sent = False
+        self.early: dict[str, dict[str, Any]] = {}
 
     def add(self, row: Row) -> None:
         self.rows[row.request_id] = row
         self.refresh()
+        if (response := self.early.pop(row.request_id, None)) is not None:
+            self.hear(response)
 
     def hear(self, response: dict[str, Any]) -> None:
-        row = self.rows.get(str(response.get("request_id")))
-        if row is None or row.done:
+        """Over HTTP the id is known with the first piece; an answer without pieces may be heard of before."""
+        request_id = str(response.get("request_id"))
+        row = self.rows.get(request_id)
+        if row is None:
+            self.early[request_id] = response
+            return
+        if row.done:
             return
         row.answer(response)
         if self.live is None:
