@@ -1,0 +1,113 @@
+"""What route and call make of what they hear: views for decisions, excused failures, evacuation."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pipeline.agents.endpoints import Endpoints, closed_for_s
+from pipeline.agents.sensing import Sensing
+from schemas.catalog import Catalog
+from schemas.codec import encode
+from schemas.errors import SAYS_NOTHING, ErrorKind
+from schemas.events import Attempt, AttemptError, Breaker, Call
+from tests.agents.fakes import NOW, make_call, make_record, make_tools
+
+ENDPOINT = "sim/m/us"
+CATALOG = Catalog.model_validate(
+    {
+        "version": 1,
+        "providers": {"sim": {"adapter": "openai", "base_url": "http://127.0.0.1:1/v1", "region": "us"}},
+        "models": {"m": {"provider": "sim", "price": {"input_per_mtok_usd": 1, "output_per_mtok_usd": 2}}},
+        "tenants": {"t": {}},
+    }
+)
+
+
+def tools() -> Any:
+    loaded = SimpleNamespace(catalog=CATALOG, off_providers=frozenset())
+    return make_tools(loaded=loaded, metrics=SimpleNamespace(set=lambda *_, **__: None))
+
+
+def ended(call: Call, kind: str | None = None, code: str | None = None, **facts: Any) -> Attempt:
+    error = AttemptError(kind, code=code, retry_after_s=facts.pop("retry_after_s", None)) if kind else None
+    return Attempt(
+        request_id=call.request_id, tenant=call.tenant, attempt=call.attempt, attempt_id=call.attempt_id,
+        phase="finished", role=call.role, provider=call.provider, model=call.model, region=call.region, worker="w1",
+        started_at=NOW, result="error" if kind else "ok", error=error, **facts,
+    )  # fmt: skip
+
+
+def view(endpoints: Endpoints) -> Any:
+    return endpoints.situation().views[ENDPOINT]
+
+
+def test_what_is_forwarded_counts_at_once_and_until_it_has_ended() -> None:
+    endpoints, call = Endpoints(tools()), make_call()
+    endpoints.forwarded(call)
+    assert (view(endpoints).in_flight, endpoints.situation().in_flight["sim"]) == (1, 1)
+    endpoints.settled(ended(call))
+    assert view(endpoints).in_flight == 0
+
+
+def test_five_failures_in_a_row_open_it_here_with_no_broker() -> None:
+    endpoints = Endpoints(tools())
+    for number in range(5):
+        assert view(endpoints).breaker == "closed"
+        endpoints.settled(ended(make_call(number), "provider_fault"))
+    assert view(endpoints).breaker == "open"
+
+
+@pytest.mark.parametrize("code", sorted(SAYS_NOTHING))
+def test_what_says_nothing_about_the_endpoint_does_not_count(code: str) -> None:
+    """BerriAI/litellm#41223: the callers' own deadlines took a provider away from everybody."""
+    endpoints = Endpoints(tools())
+    for number in range(20):
+        endpoints.settled(ended(make_call(number), "timeout", code))
+    assert view(endpoints).breaker == "closed"
+
+
+def test_a_vendors_word_closes_it_to_all_but_not_for_a_day() -> None:
+    endpoints = Endpoints(tools())
+    endpoints.settled(ended(make_call(), "rate_limited", retry_after_s=7.0))
+    assert view(endpoints).limited_until == NOW + 7_000
+    assert closed_for_s(86_400.0, CATALOG) == CATALOG.breaker.open_max_s
+
+
+def test_healths_word_is_heard() -> None:
+    endpoints = Endpoints(tools())
+    endpoints.heard(make_record(0, encode(Breaker(ENDPOINT, "ramp", epoch=2, allowed_in_flight=1))))
+    assert (view(endpoints).breaker, view(endpoints).allowed_in_flight) == ("ramp", 1)
+    endpoints.heard(make_record(1, encode(Breaker(ENDPOINT, "closed", epoch=1))))
+    assert view(endpoints).breaker == "ramp", "an older word changes nothing"
+
+
+def test_a_call_that_still_waits_for_its_place_is_not_made_where_nobody_is() -> None:
+    sensing = Sensing(tools(), None)  # type: ignore[arg-type]
+    assert not sensing.is_out(make_call())
+    record = make_record(0, encode(Breaker(ENDPOINT, "open", epoch=1, open_until=NOW + 5_000, cause="failing")))
+    assert sensing.heard(record) is None
+    assert sensing.is_out(make_call())
+    assert not sensing.is_out(make_call(role="probe"))
+
+
+def test_only_calls_that_wait_for_a_first_event_are_silent() -> None:
+    sensing = Sensing(tools(), None)  # type: ignore[arg-type]
+    silent, speaking = make_call(1, stream=True), make_call(2, stream=True)
+    sensing.started(silent)
+    sensing.started(speaking)
+    sensing.first_event(speaking)
+    record = make_record(0, encode(Breaker(ENDPOINT, "open", epoch=1, open_until=NOW + 5_000, cause="silent")))
+    assert sensing.heard(record) == ENDPOINT
+    assert (sensing.is_silent(silent), sensing.is_silent(speaking)) == (True, False)
+
+
+def test_the_result_of_a_probe_is_said_and_nothing_else() -> None:
+    sensing = Sensing(tools(), None)  # type: ignore[arg-type]
+    probe = make_call(role="probe", request_role="probe")
+    sensing.started(probe)
+    sensing.finished(probe, ended(probe, "transport"))
+    (signal,) = sensing._sensor.urgent(NOW)
+    assert (signal.ok, signal.errors, signal.consecutive) == (0, {}, 0)
+    assert signal.probe is not None
+    assert (signal.probe.ok, signal.probe.kind) == (False, ErrorKind.TRANSPORT)
