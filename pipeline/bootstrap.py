@@ -194,6 +194,7 @@ class Host:
         tails = [self._tail([t.CANCELS], stage.cancel), self._tail([t.BREAKERS], stage.breaker_changed, since_ms=0)]
         running = await self._faust("call", app, tails, drain=stage.drain)
         app.spawn(sensing.speak())
+        app.spawn(sensing.listen(stage.evacuate))
         running.refresh.append(lambda: self._show_in_flight(stage.in_flight()))
         return running
 

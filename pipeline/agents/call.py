@@ -101,9 +101,11 @@ class CallStage:
 
     def breaker_changed(self, record: Any) -> None:
         """A record of `breakers` (read without a group by every process)."""
-        silent = self._sensing.heard(record)
-        if silent is None:
-            return
+        if (silent := self._sensing.heard(record)) is not None:
+            self.evacuate(silent)
+
+    def evacuate(self, silent: str) -> None:
+        """Calls that wait at a silent endpoint go elsewhere, where they may."""
         for flight in list(self._in_flight.values()):
             may_move = flight.call.role == "primary" and flight.call.route.alternatives
             if endpoint_of(flight.call) == silent and may_move and self._sensing.is_silent(flight.call):
@@ -146,6 +148,8 @@ class CallStage:
             return  # the running call acks this offset when it has ended
         if call.attempt_id not in self._seen:
             await self._emit.attempt(_phase(call, "returned", self._tools), call.partition_key)
+            if call.role == "probe":
+                self._sensing.probe_lost(call)
         self._app.ack(record.topic, record.partition, record.offset)
 
     async def _accept(self, record: Any) -> None:
@@ -216,6 +220,8 @@ class CallStage:
         if self._is_over(flight):  # `started` may have waited for the broker
             return self._not_sent(flight)
         call = flight.call
+        if self._sensing.is_out(call):
+            return self._held_back(flight)
         continuation = Continuation(call.prefix, orjson.loads(call.flags)) if call.prefix is not None else None
         writer = DeltaWriter(call, self._emit, continuation) if call.stream else None
         try:
@@ -252,6 +258,8 @@ class CallStage:
     ) -> tuple[CallResult | None, str]:
         """The driver runs in a task of its own: a cancel closes the upstream and leaves this one to do the books."""
         timeout_s = max(0.0, (flight.call.deadline_at - self._tools.now_ms()) / 1000)
+        if flight.call.role == "probe":
+            timeout_s = min(timeout_s, self._sensing.probe_patience_s(flight.call))
         driver = self._drivers[flight.call.provider]
         upstream = asyncio.ensure_future(
             driver.complete(

@@ -88,7 +88,7 @@ class Endpoints:
                 wait_s = closed_for_s(event.error.retry_after_s, self._tools.loaded.catalog)
                 self._local.limited(endpoint, now_ms + int(wait_s * 1000))
             else:
-                self._local.failed(endpoint, kind, now_ms)
+                self._local.failed(endpoint, kind, now_ms, began_ms=event.started_at)
 
 
 def closed_for_s(retry_after_s: float | None, catalog: Catalog) -> float:

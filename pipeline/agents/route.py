@@ -208,7 +208,7 @@ class RouteStage:
             opened.forget_timers()
         opened = self._begin(partition, journey, place)
         if parked.due_at > now + 50:
-            await self._park(partition, opened, Park(parked.due_at))
+            self._act(partition, opened, journey.wait(parked.due_at))
             return
         history = [event for event in partition.history.pop(key, []) if event.attempt > parked.attempts]
         self._act(partition, opened, journey.resume(history, now))
@@ -282,7 +282,10 @@ class RouteStage:
             return
         self._log(opened, self._emit.decision(decision, request.partition_key))
         chosen = self._tools.loaded.catalog.models.get(decision.chosen)
-        self._feed(partition, opened, Decided(decision, prefills=chosen is not None and chosen.flags.prefill))
+        if chosen is None:
+            self._feed(partition, opened, Decided(decision))
+        else:
+            self._feed(partition, opened, Decided(decision, chosen.flags.prefill, chosen.context_tokens))
 
     async def _forward(self, opened: OpenRequest, step: Forward) -> None:
         catalog, now = self._tools.loaded.catalog, self._tools.now_ms()
@@ -314,11 +317,20 @@ class RouteStage:
         await self._emit.attempt(finished, request.partition_key)
 
     async def _park(self, partition: Partition, opened: OpenRequest, step: Park) -> None:
-        journey = opened.journey
+        """On the topics, or here what is too short for them: there it would wait for those before it."""
+        journey, left_s = opened.journey, (step.due_at - self._tools.now_ms()) / 1000
+        if left_s < min(self._tools.loaded.catalog.retry.delays_s):
+            loop = asyncio.get_running_loop()
+            opened.timers.append(loop.call_later(max(0.0, left_s), self._wake, partition, opened))
+            return
         await self._emit.park(records.parked(journey, step.due_at, journey.attempts), self._tools.now_ms())
         if journey.request.idempotent:
             await self._remember(partition, journey.request, None)
         await self._ack(opened)
+
+    def _wake(self, partition: Partition, opened: OpenRequest) -> None:
+        if opened.journey.phase is Phase.PARKED:
+            self._act(partition, opened, opened.journey.resume([], self._tools.now_ms()))
 
     def _carry_later(self, partition: Partition, opened: OpenRequest) -> None:
         def carry() -> None:

@@ -1,12 +1,13 @@
 """What `call` sees of endpoints and says of them: `signals.v1`, every 250 ms and at once on a failure. And what it hears.
 
 Beside the signals stands the fast path: endpoints that are out, by health's word or by this process's own opinion, get no
-call that still waits for its place here; and when one went out because it is silent, its calls that wait for a first
-event are evacuated, once per request, if there is somewhere else to go.
+call that still waits for its place here; and when one went out because it is silent, by either's word, its calls that
+wait for a first event are evacuated, once per request, if there is somewhere else to go.
 """
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 from pipeline.agents.endpoints import closed_for_s, endpoint_of
@@ -21,6 +22,7 @@ from schemas.events import Attempt, Breaker, Call
 __all__ = ["Sensing"]
 
 _EVERY_S = 0.25
+_PROBE_S = 10.0
 _COUNTED = frozenset({"primary", "retry", "failover", "continuation"})
 
 
@@ -43,6 +45,16 @@ class Sensing:
             now_ms = self._tools.now_ms()
             signals = [*self._sensor.urgent(now_ms), *self._sensor.signals(now_ms)]
             await asyncio.gather(*(self._emit.signal(signal) for signal in signals))
+
+    async def listen(self, on_silent: Callable[[str], None]) -> None:
+        """For ever: an endpoint that is silent is told, with no broker and before health knows."""
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            now_ms = self._tools.now_ms()
+            for endpoint in self._sensor.silent_endpoints(now_ms, self._local.since_ms):
+                self._local.silent(endpoint, now_ms)
+                if self._local.allows(endpoint, 0, now_ms) is not None:
+                    on_silent(endpoint)
 
     def heard(self, record: Any) -> str | None:
         """A record of `breakers`; the endpoint that has just gone out because it is silent, if one has."""
@@ -71,6 +83,16 @@ class Sensing:
     def is_silent(self, call: Call) -> bool:
         return call.attempt_id in self._sensor.waiting(endpoint_of(call))
 
+    def probe_patience_s(self, call: Call) -> float:
+        """A probe that hangs must not keep an endpoint out that is well again."""
+        known_ms = self._sensor.probe_patience_ms(endpoint_of(call))
+        return _PROBE_S if known_ms is None else min(known_ms / 1000, _PROBE_S)
+
+    def probe_lost(self, call: Call) -> None:
+        """Its worker died with it."""
+        self._sensor.probe_finished(endpoint_of(call), call.attempt_id, kind=ErrorKind.CANCELLED)
+        self._urgent.set()
+
     def finished(self, call: Call, attempt: Attempt) -> None:
         """How it ended, whoever asked."""
         endpoint, now_ms, error = endpoint_of(call), self._tools.now_ms(), attempt.error
@@ -78,7 +100,8 @@ class Sensing:
         if call.role == "probe":
             self._sensor.probe_finished(endpoint, call.attempt_id, kind=kind)
         else:
-            excused = error is not None and (error.code in SAYS_NOTHING or attempt.result == "cancelled")
+            is_old = attempt.started_at < self._local.since_ms(endpoint)
+            excused = error is not None and (error.code in SAYS_NOTHING or attempt.result == "cancelled" or is_old)
             told_s = error.retry_after_s if error is not None else None
             wait_s = None if told_s is None else closed_for_s(told_s, self._tools.loaded.catalog)
             self._sensor.finished(endpoint, call.attempt_id, now_ms, kind=kind, retry_after_s=wait_s, excused=excused)

@@ -18,6 +18,7 @@ from schemas.events import Breaker, Signal
 
 _ORDERS: Mapping[str, str] = {"open": "open", "close": "closed", "auto": "auto"}
 _ACCEPTED_S = 10.0
+_TIMES = ("since", "at", "open_until", "limited_until")
 
 
 def breakers(
@@ -96,4 +97,8 @@ async def order_breaker(where: Connection, endpoint: str, forced: str) -> None:
 
 
 def _row(breaker: Breaker) -> dict[str, Any]:
-    return dataclasses.asdict(breaker)
+    """Times as RFC 3339."""
+    from pipeline.cli.events import rfc3339
+
+    row = dataclasses.asdict(breaker)
+    return row | {name: rfc3339(row[name]) if row[name] else None for name in _TIMES}

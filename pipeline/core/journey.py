@@ -67,10 +67,11 @@ class Phase(StrEnum):
 
 @dataclass(slots=True, frozen=True)
 class Decided:
-    """`prefills`: the chosen model goes on with a begun answer by itself."""
+    """`prefills`: the chosen model goes on with a begun answer by itself; `context_tokens` is what it can read."""
 
     decision: Decision
     prefills: bool = False
+    context_tokens: int = 0
 
 
 @dataclass(slots=True, frozen=True)
@@ -125,7 +126,7 @@ class Journey:
 
     `streamed`: pieces of the answer may have gone out; `continues`: then it may be continued. `spare` are those given up
     that may be asked to continue where nobody else can. `owed` is what will be decided once it is known what went out.
-    `unsent` counts attempts that made no call.
+    `unsent` counts attempts that made no call. `context_tokens` is what the model that is asked can read.
     """
 
     request: Enriched
@@ -148,6 +149,7 @@ class Journey:
     spare: list[str] = field(default_factory=list)
     owed: Decide | None = None
     unsent: int = 0
+    context_tokens: int = 0
 
     def begin(self) -> list[Step]:
         """The first outcome of a fresh request."""
@@ -168,13 +170,18 @@ class Journey:
             return []
         return steps or self._decide("first" if not self.attempts else "retry")
 
+    def wait(self, due_at: int) -> list[Step]:
+        """It came back from a waypoint, before its time."""
+        self.phase = Phase.PARKED
+        return [Park(due_at)]
+
     def step(self, event: Event, now_ms: int) -> list[Step]:
         """Take one event; what is to be done comes back in order."""
         if self.phase is Phase.ENDED:
             return []
         match event:
             case Decided():
-                return self._decided(event.decision, event.prefills, now_ms)
+                return self._decided(event, now_ms)
             case Attempt():
                 return self._attempt(event, now_ms)
             case Recovered():
@@ -194,14 +201,14 @@ class Journey:
             self.phase, self.started, self.kept = Phase.CALLING, None, False
         return self._attempt(event, now_ms)
 
-    def _decided(self, decision: Decision, prefills: bool, now_ms: int) -> list[Step]:
-        self.decision = decision
+    def _decided(self, event: Decided, now_ms: int) -> list[Step]:
+        self.decision = decision = event.decision
         if not decision.chosen:
             return self._nobody_left(decision, now_ms)
-        if decision.cause == "continuation" and not prefills and self._needs & _FORMS:
+        if decision.cause == "continuation" and not event.prefills and self._needs & _FORMS:
             self.given_up.append(decision.chosen)  # told to go on it would begin its JSON again
             return [Decide(attempt=decision.attempt, cause="continuation")]
-        self.attempts = decision.attempt
+        self.attempts, self.context_tokens = decision.attempt, event.context_tokens
         self.current_id = attempt_id(self.request.tenant, self.request.request_id, decision.attempt, decision.chosen)
         self.phase, self.started, self.kept = Phase.CALLING, None, False
         return [self._forward(decision)]
@@ -308,7 +315,9 @@ class Journey:
             self.spare.append(event.model)
         pays = "" if code == EVACUATED else event.model
         if row.larger_context_only:
-            return self._next("failover", now_ms, pays=pays, larger_than_tokens=self.request.features.input_tokens)
+            # What one cannot read, no other of that size can; after a takeover only our own estimate is known.
+            too_small = max(self.context_tokens, self.request.features.input_tokens)
+            return self._next("failover", now_ms, pays=pays, larger_than_tokens=too_small)
         if row.fails_over:
             return self._next("failover", now_ms, pays=pays)
         return self._reply_last_error()

@@ -1,7 +1,7 @@
 """The fast path in route and call: one process's own opinion, at once and with no broker, beside what health says.
 
-    closed -> so many failures in a row, or one refusal   -> open for `open_s`
-    open   -> the time is over                            -> closed, but the next failure opens it again
+    closed -> so many failures in a row, one refusal, or silence   -> open for `open_s`
+    open   -> the time is over        -> closed for one call at a time, and the next failure opens it again
     any    -> success                                     -> failures are forgotten
            -> a record of a higher epoch                  -> health's word replaces the own opinion
 
@@ -43,9 +43,16 @@ class LocalBreaker:
         self._max_endpoints = max_endpoints
         self._opinions: OrderedDict[str, _Opinion] = OrderedDict()
 
-    def failed(self, endpoint: str, kind: ErrorKind, now_ms: int) -> bool:
+    def since_ms(self, endpoint: str) -> int:
+        """Since when calls go there, by health's word: those that began before say nothing about it. 0: no such time."""
+        heard = self._opinions.get(endpoint, _NONE).heard
+        return heard.since if heard is not None and heard.state in (State.CLOSED, State.RAMP) else 0
+
+    def failed(self, endpoint: str, kind: ErrorKind, now_ms: int, *, began_ms: int | None = None) -> bool:
         """True if this opened it. Failures while it is open are of calls that began before, and say nothing new."""
         if not (ERROR_KINDS[kind].counts_for_breaker or refuses(kind)):
+            return False
+        if began_ms is not None and began_ms < self.since_ms(endpoint):
             return False
         opinion = self._touch(endpoint)
         if opinion.open_until > now_ms:
@@ -55,6 +62,14 @@ class LocalBreaker:
             return False
         opinion.open_until = now_ms + int(self._settings.open_s * 1000)
         return True
+
+    def silent(self, endpoint: str, now_ms: int) -> None:
+        """Its calls wait for too long."""
+        if self.allows(endpoint, 0, now_ms) is not None:
+            return
+        opinion = self._touch(endpoint)
+        opinion.failures = max(opinion.failures, self._settings.consecutive_failures)
+        opinion.open_until = now_ms + int(self._settings.open_s * 1000)
 
     def succeeded(self, endpoint: str, now_ms: int) -> None:
         """A success while it is open is of a call that began before: the rest is kept."""
@@ -90,6 +105,8 @@ class LocalBreaker:
             view.limited_until = opinion.limited_until
         if opinion.open_until > now_ms and view.breaker not in (State.OPEN, State.HALF_OPEN):
             view.breaker, view.open_until = State.OPEN.value, opinion.open_until
+        elif opinion.failures >= self._settings.consecutive_failures:
+            view.allowed_in_flight = 1
         return view
 
     def _touch(self, endpoint: str) -> _Opinion:

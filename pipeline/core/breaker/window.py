@@ -5,6 +5,7 @@ it, or not after the present state's beginning says nothing.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pipeline.core.breaker.machine import counts
@@ -13,6 +14,10 @@ from schemas.events.signal import Signal
 __all__ = ["Sums", "Window"]
 
 _BUCKET_MS = 250
+_SPOKEN_MS = 500
+"""A success is as old as its signal, or up to two signals older."""
+_QUIET_MS, _QUIET_FACTOR = 2_000, 3
+"""An endpoint with silent calls is quiet if nobody had an answer for so long, or so many times what is usual."""
 _FRESH_MS = 2_000
 """A worker with calls under way speaks every 250 ms; one that was not heard for so long says nothing about now."""
 
@@ -89,7 +94,7 @@ class Window:
         return sum(failures for _, failures in self._row)
 
     def is_silent(self, now_ms: int) -> bool:
-        """Nobody had an answer since a silent call began, or several are silent and they are half of all.
+        """Nobody had an answer since a silent call began; or several are silent, and half of all or nobody is answered.
 
         One stuck call among healthy ones is no silence. A call that began before the present state is not its fault.
         """
@@ -98,8 +103,14 @@ class Window:
         begun = [at for at in begun if at > self._floor_ms]
         if not begun:
             return False
-        silent = sum(worker.silent for worker in workers)
-        return min(begun) >= self._ok_at or (silent > 1 and 2 * silent >= sum(worker.in_flight for worker in workers))
+        if min(begun) >= self._ok_at - _SPOKEN_MS:
+            return True
+        silent, in_flight = sum(worker.silent for worker in workers), sum(worker.in_flight for worker in workers)
+        return silent > 1 and (2 * silent >= in_flight or self._is_quiet(workers, now_ms))
+
+    def _is_quiet(self, workers: Sequence[Signal], now_ms: int) -> bool:
+        usual_ms = max(worker.first_event_ewma_ms or 0 for worker in workers)
+        return now_ms - self._ok_at >= max(_QUIET_MS, _QUIET_FACTOR * usual_ms)
 
     def _count(self, signal: Signal, sums: Sums) -> None:
         failures = {kind: number for kind, number in signal.errors.items() if number and counts(kind)}

@@ -47,6 +47,7 @@ class _Endpoint:
     probes: list[ProbeResult] = field(default_factory=list)
     changed: bool = False
     said_at: int = 0
+    answered_at: int = 0
 
 
 _NOTHING_SEEN = _Endpoint()
@@ -75,7 +76,7 @@ class Sensor:
         call = seen.calls.get(attempt_id)
         if call is None or seen.waiting[call.stream].pop(attempt_id, None) is None:
             return
-        late_ms = now_ms - call.started_ms
+        late_ms, seen.answered_at = now_ms - call.started_ms, now_ms
         seen.slow += late_ms > self._threshold_ms(endpoint, seen, call.stream)
         seen.baselines[call.stream].observe(late_ms, now_ms)
         seen.changed = True
@@ -137,6 +138,25 @@ class Sensor:
         names = self._endpoints if endpoint is None else [endpoint] if endpoint in self._endpoints else []
         found = [entry for name in names for entry in self._silent(name, self._endpoints[name], now_ms)]
         return [attempt_id for _, attempt_id in sorted(found)]
+
+    def silent_endpoints(self, now_ms: int, since_ms: Callable[[str], int]) -> list[str]:
+        """Where nobody had an answer since a silent call began, or several are silent and they are half of all.
+
+        Calls that began before `since_ms` of their endpoint do not count.
+        """
+        return [name for name, seen in self._endpoints.items() if self._is_mute(name, seen, now_ms, since_ms(name))]
+
+    def _is_mute(self, endpoint: str, seen: _Endpoint, now_ms: int, since_ms: int) -> bool:
+        begun = [started_ms for started_ms, _ in self._silent(endpoint, seen, now_ms) if started_ms > since_ms]
+        if not begun:
+            return False
+        return max(begun) >= seen.answered_at or (len(begun) > 1 and 2 * len(begun) >= len(seen.calls))
+
+    def probe_patience_ms(self, endpoint: str) -> float | None:
+        """How long a probe may take: as long as other calls, whether streamed or not; None if that is not known."""
+        seen = self._endpoints.get(endpoint, _NOTHING_SEEN)
+        known = [stream for stream, baseline in seen.baselines.items() if baseline.p95_ms is not None]
+        return max((self._threshold_ms(endpoint, seen, stream) for stream in known), default=None)
 
     def waiting(self, endpoint: str) -> set[str]:
         """Attempts without a first event."""

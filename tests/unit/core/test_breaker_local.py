@@ -45,6 +45,40 @@ def test_after_its_rest_one_failure_opens_it_again_and_one_success_forgets() -> 
     assert not local.failed(ENDPOINT, ErrorKind.TIMEOUT, NOW + 10_001)
 
 
+def test_after_its_rest_one_call_at_a_time_goes_until_one_is_well() -> None:
+    local = make_local(failures=5)
+    assert [local.allows(ENDPOINT, number, NOW + 5_000) for number in (0, 1)] == [None, "ramp"]
+    local.succeeded(ENDPOINT, NOW + 5_001)
+    assert local.allows(ENDPOINT, 1, NOW + 5_001) is None
+
+
+def test_silence_opens_it_for_a_while_but_not_one_that_is_held_closed() -> None:
+    local = make_local()
+    local.silent(ENDPOINT, NOW)
+    local.silent(ENDPOINT, NOW + 4_000)  # it is out: nothing new
+    assert local.allows(ENDPOINT, 0, NOW + 4_999) == "open"
+    assert [local.allows(ENDPOINT, number, NOW + 5_000) for number in (0, 1)] == [None, "ramp"]
+    local.heard(Breaker(ENDPOINT, epoch=1, forced=True))
+    local.silent(ENDPOINT, NOW + 6_000)
+    assert local.allows(ENDPOINT, 9, NOW + 6_000) is None
+
+
+def test_a_failure_of_a_call_from_before_the_state_says_nothing_about_it() -> None:
+    local = make_local()
+    local.heard(Breaker(ENDPOINT, "ramp", epoch=3, since=NOW))
+    for _ in range(5):
+        assert not local.failed(ENDPOINT, ErrorKind.TIMEOUT, NOW + 100, began_ms=NOW - 1)
+    assert local.since_ms(ENDPOINT) == NOW
+    assert [local.failed(ENDPOINT, ErrorKind.TIMEOUT, NOW + 100, began_ms=NOW) for _ in range(5)][-1]
+
+
+def test_while_no_calls_go_there_there_is_no_time_since_when_they_do() -> None:
+    local = make_local()
+    assert local.since_ms(ENDPOINT) == 0
+    local.heard(Breaker(ENDPOINT, "open", epoch=1, since=NOW))
+    assert local.since_ms(ENDPOINT) == 0
+
+
 @pytest.mark.parametrize("kind", [ErrorKind.AUTH, ErrorKind.QUOTA_EXHAUSTED, ErrorKind.NOT_FOUND])
 def test_one_refusal_opens_it(kind: ErrorKind) -> None:
     local = make_local()

@@ -107,6 +107,18 @@ def test_several_silent_calls_that_are_half_of_all_are_silence() -> None:
     assert is_silent(healthy, silent(NOW, 2, 3))
 
 
+def test_several_silent_calls_are_silence_once_nobody_was_answered_for_long_by_what_is_usual() -> None:
+    many = silent(NOW, 2, 60)  # the oldest stuck since long before the last success
+    assert not is_silent({"at": NOW - 1_900, "ok": 1}, many)
+    assert is_silent({"at": NOW - 2_000, "ok": 1}, many)
+    assert not is_silent({"at": NOW - 2_000, "ok": 1}, many | {"first_event_ewma_ms": 700})
+
+
+def test_a_success_that_was_said_just_after_a_call_began_may_have_been_before_it() -> None:
+    assert is_silent({"at": NOW - 2_500, "ok": 1}, silent(NOW, 1, 9))
+    assert not is_silent({"at": NOW - 2_499, "ok": 1}, silent(NOW, 1, 9))
+
+
 def test_a_worker_that_is_not_heard_any_more_is_not_silent() -> None:
     assert not is_silent(silent(NOW - 2_000, 3, 3))
 

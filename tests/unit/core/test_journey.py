@@ -76,6 +76,20 @@ def test_a_failed_call_goes_to_the_next_candidate_at_once() -> None:
     assert journey.given_up == ["m1"]
 
 
+def test_a_context_that_is_too_small_is_left_for_larger_ones_only() -> None:
+    journey = make_journey()
+    journey.step(replace(make_decision(1), context_tokens=8_192), NOW)
+    (decide,) = journey.step(failed("context_too_long"), NOW)
+    assert decide == Decide(attempt=2, cause="failover", larger_than_tokens=8_192, pays="m1")
+
+
+def test_a_request_that_comes_back_before_its_time_waits_on_and_is_still_parked() -> None:
+    journey = make_journey()
+    assert journey.wait(NOW + 3_000) == [Park(NOW + 3_000)]
+    assert journey.phase is Phase.PARKED
+    assert journey.resume([], NOW + 3_000) == [Decide(attempt=1, cause="first")]
+
+
 def test_a_fatal_kind_is_answered_without_another_call() -> None:
     (reply,) = calling(make_journey()).step(failed("content_filtered"), NOW)
     assert isinstance(reply, Reply)

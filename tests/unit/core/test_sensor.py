@@ -206,6 +206,37 @@ def test_the_age_told_is_that_of_a_silent_call_not_of_one_that_may_take_longer()
     assert (signal.silent, signal.oldest_silent_ms) == (1, 3_000)
 
 
+def mute(sensor: Sensor, at: int, since_ms: int = 0) -> bool:
+    return sensor.silent_endpoints(at, lambda _: since_ms) == [ENDPOINT]
+
+
+def test_an_endpoint_is_silent_when_nobody_was_answered_since_a_silent_call_began() -> None:
+    sensor = settled(100)
+    sensor.started(ENDPOINT, "stuck", NOW, stream=True)
+    assert not mute(sensor, NOW + 2_000)
+    assert mute(sensor, NOW + 2_001)
+    assert not mute(sensor, NOW + 2_001, since_ms=NOW)
+    call(sensor, "well", NOW + 2_001)
+    assert not mute(sensor, NOW + 2_102)
+
+
+def test_an_endpoint_is_silent_when_half_of_several_calls_are() -> None:
+    sensor = settled(100)
+    for attempt in "abcde":
+        sensor.started(ENDPOINT, attempt, NOW, stream=True)
+    for attempt in "abc":
+        sensor.first_event(ENDPOINT, attempt, NOW + 1)
+    assert not mute(sensor, NOW + 2_001)
+    sensor.finished(ENDPOINT, "a", NOW + 2_001)
+    assert mute(sensor, NOW + 2_001)
+
+
+def test_a_probe_may_take_as_long_as_other_calls_do() -> None:
+    assert make_sensor().probe_patience_ms(ENDPOINT) is None
+    assert settled(100).probe_patience_ms(ENDPOINT) == 2_000
+    assert (settled(1_000, stream=False).probe_patience_ms(ENDPOINT) or 0) > 3_000
+
+
 def test_what_was_never_started_or_is_not_counted_says_nothing() -> None:
     sensor = make_sensor()
     sensor.started(ENDPOINT, "shadow", NOW, stream=True, counted=False)
