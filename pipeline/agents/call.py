@@ -144,9 +144,10 @@ class CallStage:
         call = await self._decoded(record)
         if call is None:
             return
-        if call.attempt_id in self._in_flight:
+        flight = self._in_flight.get(call.attempt_id)
+        if flight is not None and flight.place == (record.topic, record.partition, record.offset):
             return  # the running call acks this offset when it has ended
-        if call.attempt_id not in self._seen:
+        if flight is None and call.attempt_id not in self._seen:
             await self._emit.attempt(_phase(call, "returned", self._tools), call.partition_key)
             if call.role == "probe":
                 self._sensing.probe_lost(call)

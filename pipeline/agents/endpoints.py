@@ -5,6 +5,7 @@ forwarded here, which counts at once. A decision sees all of it as one `Situatio
 """
 
 from collections import defaultdict
+from collections.abc import Collection
 from typing import Any
 
 from pipeline.core.breaker import LocalBreaker
@@ -33,7 +34,7 @@ class Endpoints:
         catalog = tools.loaded.catalog
         self._local = LocalBreaker(catalog.breaker)
         self._budget = RetryBudget(ratio=catalog.retry.budget_ratio)
-        self._in_flight: defaultdict[str, set[str]] = defaultdict(set)
+        self._in_flight: defaultdict[str, dict[str, int]] = defaultdict(dict)
 
     def heard(self, record: Any) -> None:
         """A record of `breakers`."""
@@ -42,18 +43,25 @@ class Endpoints:
             self._local.heard(breaker)
             self._tools.metrics.set("breaker_state", BREAKER_STATES[breaker.state], endpoint=breaker.endpoint)
 
-    def forwarded(self, call: Call) -> None:
-        self._in_flight[endpoint_of(call)].add(call.attempt_id)
+    def forwarded(self, call: Call, partition: int) -> None:
+        """`partition` is that of its request, by which its end will be heard of."""
+        self._in_flight[endpoint_of(call)][call.attempt_id] = partition
         if call.attempt == 1:
             self._budget.first_attempt(call.provider, self._tools.now_ms())
 
-    def settled(self, event: Attempt) -> None:
+    def owned(self, partitions: Collection[int]) -> None:
+        """What ends on other partitions is heard of by others."""
+        for calls in self._in_flight.values():
+            for attempt_id in [attempt_id for attempt_id, partition in calls.items() if partition not in partitions]:
+                del calls[attempt_id]
+
+    def settled(self, event: Attempt, partition: int) -> None:
         """Any event of an attempt, also of requests that are not open here."""
         calls = self._in_flight[endpoint_of(event)]
         if event.phase == "started":
-            calls.add(event.attempt_id)
+            calls[event.attempt_id] = partition
         elif event.phase in ("finished", "returned"):
-            calls.discard(event.attempt_id)
+            calls.pop(event.attempt_id, None)
         if event.phase == "finished" and event.role in _ROLES and not event.orphaned:
             self._judge(event)
 

@@ -28,12 +28,16 @@ Id = tuple[str, str]
 
 @dataclass(slots=True)
 class OpenRequest:
-    """A journey with what the shell needs: the record to ack, its timers, logs not yet acked."""
+    """A journey with what the shell needs: the record to ack, its timers, logs not yet acked.
+
+    `due_at` is that of its last wait: records of earlier ones are copies.
+    """
 
     journey: Journey
     source: tuple[str, int, int]
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
     logs: list[asyncio.Task[None]] = field(default_factory=list)
+    due_at: int = 0
 
     def forget_timers(self) -> None:
         while self.timers:

@@ -34,7 +34,7 @@ from pipeline.core.journey import (
 )
 from pipeline.core.outcomes import Collect, Decide, End, Forward, Orphan, Park, Recover, Reply, Step
 from pipeline.emit import INTERNAL, Emit
-from pipeline.stage import Batch, StageApp
+from pipeline.stage import Assigned, Batch, StageApp
 from pipeline.tools import Tools
 from schemas import topics as t
 from schemas.codec import Undecodable, decode
@@ -63,7 +63,11 @@ class RouteStage:
         self._enricher = Enricher(tools)
         self._recovery = Recovery(tools)
         self.endpoints = Endpoints(tools)
-        app.on_assigned = self._own.gained
+        app.on_assigned = self._assigned
+
+    async def _assigned(self, assigned: dict[tuple[str, int], Assigned]) -> None:
+        await self._own.gained(assigned)
+        self.endpoints.owned({partition for _, partition in assigned})
 
     async def handle_requests(self, batch: Batch) -> None:
         for record in batch.records:
@@ -189,9 +193,14 @@ class RouteStage:
 
     async def _resume_parked(self, partition: Partition, parked: Parked, key: Id, place: tuple[str, int, int]) -> None:
         opened = partition.open.get(key)
+        if opened is not None and parked.due_at < opened.due_at:
+            self._app.ack(*place)  # a copy of a wait that is over
+            return
+        if opened is not None and opened.source != place:
+            self._app.ack(*opened.source)  # this record stands for it now
         if opened is not None and opened.journey.phase is not Phase.PARKED:
             if opened.source != place:
-                opened.source = place  # carried forward: this record stands for it now
+                opened.source, opened.due_at = place, parked.due_at
                 self._carry_later(partition, opened)
             return
         now = self._tools.now_ms()
@@ -207,6 +216,7 @@ class RouteStage:
         if opened is not None:
             opened.forget_timers()
         opened = self._begin(partition, journey, place)
+        opened.due_at = parked.due_at
         if parked.due_at > now + 50:
             self._act(partition, opened, journey.wait(parked.due_at))
             return
@@ -290,7 +300,7 @@ class RouteStage:
     async def _forward(self, opened: OpenRequest, step: Forward) -> None:
         catalog, now = self._tools.loaded.catalog, self._tools.now_ms()
         call = records.call(opened.journey, step, catalog, now)
-        self.endpoints.forwarded(call)
+        self.endpoints.forwarded(call, opened.source[1])
         await self._emit.call(call)
 
     async def _recover(self, partition: Partition, opened: OpenRequest, step: Recover) -> None:
@@ -318,6 +328,7 @@ class RouteStage:
 
     async def _park(self, partition: Partition, opened: OpenRequest, step: Park) -> None:
         """On the topics, or here what is too short for them: there it would wait for those before it."""
+        opened.due_at = step.due_at
         journey, left_s = opened.journey, (step.due_at - self._tools.now_ms()) / 1000
         if left_s < min(self._tools.loaded.catalog.retry.delays_s):
             loop = asyncio.get_running_loop()
@@ -389,7 +400,7 @@ class RouteStage:
     # --- settle -----------------------------------------------------------------------------------------------
 
     def _settle(self, event: Attempt, record: Any) -> None:
-        self.endpoints.settled(event)
+        self.endpoints.settled(event, record.partition)
         partition = self._own.get(record.partition)
         key = (event.tenant, event.request_id)
         opened = partition.open.get(key) if partition else None

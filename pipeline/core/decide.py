@@ -299,8 +299,8 @@ def _available_at(case: _Case, name: str) -> int | None:
         return None
     if _is_overfull(case, provider):
         return now_ms + _RAMP_STEP_MS if case.request.priority == "batch" else None
-    if view.breaker == "open":
-        return view.open_until
+    if view.breaker == "open":  # a rest that is over waits for health's next word
+        return None if view.open_until is None else max(view.open_until, now_ms + _RAMP_STEP_MS)
     if view.breaker == "half_open":
         return now_ms + _RAMP_STEP_MS
     return max(now_ms + _RAMP_STEP_MS, view.limited_until or 0) if _held_back(view, now_ms) else None

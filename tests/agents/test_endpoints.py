@@ -44,9 +44,9 @@ def view(endpoints: Endpoints) -> Any:
 
 def test_what_is_forwarded_counts_at_once_and_until_it_has_ended() -> None:
     endpoints, call = Endpoints(tools()), make_call()
-    endpoints.forwarded(call)
+    endpoints.forwarded(call, 0)
     assert (view(endpoints).in_flight, endpoints.situation().in_flight["sim"]) == (1, 1)
-    endpoints.settled(ended(call))
+    endpoints.settled(ended(call), 0)
     assert view(endpoints).in_flight == 0
 
 
@@ -54,7 +54,7 @@ def test_five_failures_in_a_row_open_it_here_with_no_broker() -> None:
     endpoints = Endpoints(tools())
     for number in range(5):
         assert view(endpoints).breaker == "closed"
-        endpoints.settled(ended(make_call(number), "provider_fault"))
+        endpoints.settled(ended(make_call(number), "provider_fault"), 0)
     assert view(endpoints).breaker == "open"
 
 
@@ -63,13 +63,13 @@ def test_what_says_nothing_about_the_endpoint_does_not_count(code: str) -> None:
     """BerriAI/litellm#41223: the callers' own deadlines took a provider away from everybody."""
     endpoints = Endpoints(tools())
     for number in range(20):
-        endpoints.settled(ended(make_call(number), "timeout", code))
+        endpoints.settled(ended(make_call(number), "timeout", code), 0)
     assert view(endpoints).breaker == "closed"
 
 
 def test_a_vendors_word_closes_it_to_all_but_not_for_a_day() -> None:
     endpoints = Endpoints(tools())
-    endpoints.settled(ended(make_call(), "rate_limited", retry_after_s=7.0))
+    endpoints.settled(ended(make_call(), "rate_limited", retry_after_s=7.0), 0)
     assert view(endpoints).limited_until == NOW + 7_000
     assert closed_for_s(86_400.0, CATALOG) == CATALOG.breaker.open_max_s
 
@@ -111,3 +111,11 @@ def test_the_result_of_a_probe_is_said_and_nothing_else() -> None:
     assert (signal.ok, signal.errors, signal.consecutive) == (0, {}, 0)
     assert signal.probe is not None
     assert (signal.probe.ok, signal.probe.kind) == (False, ErrorKind.TRANSPORT)
+
+
+def test_calls_of_a_partition_that_went_elsewhere_are_forgotten() -> None:
+    endpoints = Endpoints(tools())
+    endpoints.forwarded(make_call(1), 0)
+    endpoints.forwarded(make_call(2), 3)
+    endpoints.owned({3})
+    assert view(endpoints).in_flight == 1
