@@ -16,7 +16,7 @@ from pipeline.agents.endpoints import Endpoints
 from pipeline.agents.enrich import Elsewhere, Enricher, Refused
 from pipeline.agents.ownership import Id, OpenRequest, Ownership, Partition, id_of
 from pipeline.agents.recovery import Recovery
-from pipeline.agents.settle import booked
+from pipeline.agents.settle import Ledger
 from pipeline.core import decide as deciding
 from pipeline.core import records
 from pipeline.core.continuation import delivered, heard_tokens
@@ -63,6 +63,7 @@ class RouteStage:
         self._enricher = Enricher(tools)
         self._recovery = Recovery(tools)
         self.endpoints = Endpoints(tools)
+        self._ledger = Ledger(tools, emit, app)
         app.on_assigned = self._assigned
 
     async def _assigned(self, assigned: dict[tuple[str, int], Assigned]) -> None:
@@ -409,31 +410,6 @@ class RouteStage:
         elif partition is not None and key not in partition.answered and event.role != "probe":
             partition.history[key].append(event)
         if event.phase == "finished":
-            self._app.spawn(self._book(partition, event, record))
+            self._app.spawn(self._ledger.book(partition, event, record))
         else:
             self._app.ack(record.topic, record.partition, record.offset)
-
-    async def _book(self, partition: Partition | None, event: Attempt, record: Any) -> None:
-        """An answer that came beside another outcome is effective only if it stands first; else that one stays."""
-        key = record.key.decode() if record.key else event.tenant
-        is_effective = event.response is not None
-        if partition is not None and event.response is not None:
-            is_effective = await self._settle_outcome(partition, event, event.response, key)
-        cost = booked(event, effective=is_effective)
-        if cost is not None:
-            await self._emit.cost(cost, key)
-        self._app.ack(record.topic, record.partition, record.offset)
-
-    async def _settle_outcome(self, partition: Partition, event: Attempt, ref: Ref, partition_key: str) -> bool:
-        key = (event.tenant, event.request_id)
-        known = partition.answered.get(key)
-        if known is None or known.offset == ref.offset:
-            return True
-        if known.offset < ref.offset:
-            return False
-        partition.answer(key, ref)
-        stored = partition.stored(key, self._tools.now_ms())
-        if stored is not None:
-            stored.outcome = ref
-            await self._emit.idempotency(stored, partition_key)
-        return True

@@ -1,7 +1,13 @@
 """settle: what a finished attempt costs. Every one is booked, also failed, cancelled and orphaned ones."""
 
+from typing import Any
+
+from pipeline.agents.ownership import Partition
 from pipeline.core.pricing import cost_nano_usd, is_estimate
-from schemas.events import Attempt, Cost
+from pipeline.emit import Emit
+from pipeline.stage import StageApp
+from pipeline.tools import Tools
+from schemas.events import Attempt, Cost, Ref
 from schemas.ids import cost_id
 
 
@@ -32,3 +38,37 @@ def booked(event: Attempt, *, effective: bool) -> Cost | None:
         kind="charge",
         at=event.finished_at or event.started_at,
     )
+
+
+class Ledger:
+    """Books every finished attempt, and says which outcome stands."""
+
+    def __init__(self, tools: Tools, emit: Emit, app: StageApp) -> None:
+        self._tools = tools
+        self._emit = emit
+        self._app = app
+
+    async def book(self, partition: Partition | None, event: Attempt, record: Any) -> None:
+        """An answer that came beside another outcome is effective only if it stands first; else that one stays."""
+        key = record.key.decode() if record.key else event.tenant
+        is_effective = event.response is not None
+        if partition is not None and event.response is not None:
+            is_effective = await self._settle_outcome(partition, event, event.response, key)
+        cost = booked(event, effective=is_effective)
+        if cost is not None:
+            await self._emit.cost(cost, key)
+        self._app.ack(record.topic, record.partition, record.offset)
+
+    async def _settle_outcome(self, partition: Partition, event: Attempt, ref: Ref, partition_key: str) -> bool:
+        key = (event.tenant, event.request_id)
+        known = partition.answered.get(key)
+        if known is None or known.offset == ref.offset:
+            return True
+        if known.offset < ref.offset:
+            return False
+        partition.answer(key, ref)
+        stored = partition.stored(key, self._tools.now_ms())
+        if stored is not None:
+            stored.outcome = ref
+            await self._emit.idempotency(stored, partition_key)
+        return True
