@@ -17,13 +17,15 @@ from schemas.codec import Undecodable, decode
 from schemas.errors import SAYS_NOTHING, ErrorKind
 from schemas.events import Attempt, Breaker, Call
 
-__all__ = ["BREAKER_STATES", "Endpoints", "closed_for_s", "endpoint_of"]
+__all__ = ["BREAKER_STATES", "REQUEST_ROLES", "Endpoints", "closed_for_s", "endpoint_of"]
 
 BREAKER_STATES = {"closed": 0, "ramp": 1, "half_open": 1, "open": 2}
 """As the metric says them."""
 
+REQUEST_ROLES = frozenset({"primary", "retry", "failover", "continuation"})
+"""Roles of calls that a request asked for; a probe is none."""
+
 _DEFAULT_LIMIT_S = 1.0
-_ROLES = frozenset({"primary", "retry", "failover", "continuation"})
 
 
 class Endpoints:
@@ -62,7 +64,7 @@ class Endpoints:
             calls[event.attempt_id] = partition
         elif event.phase in ("finished", "returned"):
             calls.pop(event.attempt_id, None)
-        if event.phase == "finished" and event.role in _ROLES and not event.orphaned:
+        if event.phase == "finished" and event.role in REQUEST_ROLES and not event.orphaned:
             self._judge(event)
 
     def may_retry(self, model: str) -> bool:

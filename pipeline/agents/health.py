@@ -58,26 +58,30 @@ class HealthStage:
             for judge in list(self._judges.values()):
                 await self._do(judge, judge.tick(now))
 
-    def breakers(self) -> list[Breaker]:
-        """All that is known, by endpoint; empty where another process is the owner."""
-        return [judge.breaker for _, judge in sorted(self._judges.items())]
-
     async def _assigned(self, partitions: dict[tuple[str, int], Assigned]) -> None:
         if not partitions:
             self._judges.clear()
             return
         async for record in self._tools.scanner.read(self._tools.topic(t.BREAKERS.name), 0):
             breaker = decode(Breaker, record.value)
-            if not isinstance(breaker, Undecodable):
+            if isinstance(breaker, Undecodable):
+                continue
+            known = self._judges.get(breaker.endpoint)
+            if (
+                known is None or breaker.epoch > known.breaker.epoch
+            ):  # an owner that was fenced late may have written last
                 self._judges[breaker.endpoint] = Judge(breaker, self._catalog.breaker)
 
     async def _heard(self, signal: Signal) -> None:
-        judge = self._judges.get(signal.endpoint)
-        if judge is None:
-            if signal.endpoint not in _endpoints(self._catalog):
-                return  # of a catalogue that is gone, or a typing mistake of an operator
-            judge = self._judges[signal.endpoint] = Judge(Breaker(signal.endpoint), self._catalog.breaker)
+        if signal.endpoint not in self._judges and signal.endpoint not in _endpoints(self._catalog):
+            return  # of a catalogue that is gone, or a typing mistake of an operator
+        judge = self._judge(signal.endpoint)
         await self._do(judge, judge.signal(signal, self._tools.now_ms()))
+
+    def _judge(self, endpoint: str) -> Judge:
+        if endpoint not in self._judges:
+            self._judges[endpoint] = Judge(Breaker(endpoint), self._catalog.breaker)
+        return self._judges[endpoint]
 
     async def _do(self, judge: Judge, effects: list[Effect]) -> None:
         for effect in effects:
@@ -105,22 +109,19 @@ class HealthStage:
 
     async def _tell_others(self, breaker: Breaker) -> None:
         """A credential belongs to all endpoints of a provider: refused at one it is out at all, and comes back at all."""
-        others = [
-            judge
-            for endpoint, judge in self._judges.items()
-            if endpoint != breaker.endpoint and _provider(endpoint) == _provider(breaker.endpoint)
-        ]
-        now = self._tools.now_ms()
         kind = _credential_kind(breaker)
-        for judge in others:
-            if kind is not None:
-                effects = judge.refused(kind, now)
-            elif breaker.cause == "probe_ok":
-                effects = judge.catalog_changed(now)
-            else:
-                continue
+        if kind is None and breaker.cause != "probe_ok":
+            return
+        now = self._tools.now_ms()
+        for judge in self._others(breaker.endpoint):
+            effects = judge.catalog_changed(now) if kind is None else judge.refused(kind, now)
             for effect in effects:
                 await (self._publish(effect.breaker) if isinstance(effect, Publish) else self._probe(effect))
+
+    def _others(self, endpoint: str) -> list[Judge]:
+        """Of the same provider, those that have not been called yet too."""
+        known = sorted({*self._judges, *_endpoints(self._catalog)} - {endpoint})
+        return [self._judge(other) for other in known if _provider(other) == _provider(endpoint)]
 
     async def _probe(self, probe: Probe) -> None:
         model = _endpoints(self._catalog).get(probe.endpoint)

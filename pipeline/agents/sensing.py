@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.agents.endpoints import closed_for_s, endpoint_of
+from pipeline.agents.endpoints import REQUEST_ROLES, closed_for_s, endpoint_of
 from pipeline.core.breaker import Cause, LocalBreaker, State
 from pipeline.core.sensor import Sensor
 from pipeline.emit import Emit
@@ -23,7 +23,6 @@ __all__ = ["Sensing"]
 
 _EVERY_S = 0.25
 _PROBE_S = 10.0
-_COUNTED = frozenset({"primary", "retry", "failover", "continuation"})
 
 
 class Sensing:
@@ -72,7 +71,7 @@ class Sensing:
         return self._local.allows(endpoint_of(call), 0, self._tools.now_ms()) is not None
 
     def started(self, call: Call) -> None:
-        counted = call.role in _COUNTED and call.request_role == "primary"
+        counted = call.role in REQUEST_ROLES and call.request_role == "primary"
         self._sensor.started(
             endpoint_of(call), call.attempt_id, self._tools.now_ms(), stream=call.stream, counted=counted
         )
@@ -107,7 +106,7 @@ class Sensing:
             self._sensor.finished(endpoint, call.attempt_id, now_ms, kind=kind, retry_after_s=wait_s, excused=excused)
             if kind is None:
                 self._local.succeeded(endpoint, now_ms)
-            elif not excused and call.role in _COUNTED:
+            elif not excused and call.role in REQUEST_ROLES:
                 self._local.failed(endpoint, kind, now_ms)
         if kind is not None or call.role == "probe":
             self._urgent.set()

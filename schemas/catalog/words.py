@@ -47,7 +47,10 @@ class Sensitivity(Enum):
     @property
     def rank(self) -> int:
         """0 for public to 3 for restricted."""
-        return list(Sensitivity).index(self)
+        return _RANKS[self]
+
+
+_RANKS = {sensitivity: rank for rank, sensitivity in enumerate(Sensitivity)}
 
 
 def _text(pattern: str) -> StringConstraints:

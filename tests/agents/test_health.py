@@ -61,6 +61,10 @@ def failing(endpoint: str = ENDPOINT, at: int = NOW, kind: str = "provider_fault
     return Signal(endpoint, "w1", at, errors={kind: count}, consecutive=count)
 
 
+def known(stage: HealthStage) -> list[tuple[str, int]]:
+    return [(judge.breaker.state, judge.breaker.epoch) for judge in stage._judges.values()]
+
+
 async def test_a_transition_is_written_before_the_signal_that_caused_it_is_acked() -> None:
     stage, app, emit, _ = make_stage()
     await stage.handle(signals(failing()))
@@ -73,6 +77,12 @@ async def test_a_refused_credential_takes_out_the_endpoints_of_its_provider() ->
     stage, _, emit, _ = make_stage()
     await stage.handle(signals(Signal(OTHER, "w1", NOW, ok=1), failing(kind="auth", count=1)))
     assert {(said.endpoint, said.state) for said in emit.said} == {(ENDPOINT, "open"), (OTHER, "open")}
+
+
+async def test_a_refused_credential_takes_out_an_endpoint_that_nobody_has_called_yet() -> None:
+    stage, _, emit, _ = make_stage()
+    await stage.handle(signals(failing(kind="auth", count=1)))
+    assert [(said.endpoint, said.state) for said in emit.said] == [(ENDPOINT, "open"), (OTHER, "open")]
 
 
 async def test_after_its_rest_one_probe_goes_to_the_model_of_the_endpoint() -> None:
@@ -94,11 +104,19 @@ async def test_a_taker_over_goes_on_from_the_table() -> None:
         make_record(0, encode(Breaker(ENDPOINT, "open", epoch=3, since=NOW, at=NOW, open_until=NOW + 5_000)))
     ]
     await stage._assigned({(TOPIC, 0): Assigned(0, None)})
-    assert [(breaker.state, breaker.epoch) for breaker in stage.breakers()] == [("open", 3)]
+    assert known(stage) == [("open", 3)]
     await stage.handle(signals(failing()))
     assert emit.said == []
     await stage._assigned({})
-    assert stage.breakers() == []
+    assert known(stage) == []
+
+
+async def test_a_taker_over_does_not_believe_the_late_word_of_an_owner_before() -> None:
+    stage, _, _, scanner = make_stage()
+    epochs = [Breaker(ENDPOINT, "open", epoch=4, since=NOW, at=NOW), Breaker(ENDPOINT, "ramp", epoch=3, at=NOW)]
+    scanner.logs["llm.breakers.v1", 0] = [make_record(at, encode(event)) for at, event in enumerate(epochs)]
+    await stage._assigned({(TOPIC, 0): Assigned(0, None)})
+    assert known(stage) == [("open", 4)]
 
 
 @pytest.mark.parametrize("endpoint", ["nobody/x/us", ""])
