@@ -222,11 +222,8 @@ class Host:
         app = self._app("health")
         stage = HealthStage(self.tools, self.emit, app)
         app.agent("health", [self.tools.topic(t.SIGNALS.name)], stage.handle)
-        await app.start()
-        await asyncio.wait_for(app.ready.wait(), START_DEADLINE_S)
+        running = await self._faust("health", app, [self._tail([t.BREAKERS], stage.overheard)], drain=None)
         app.spawn(stage.watch())
-        running = Running("health", failed=[app.failed], stop=app.stop)
-        running.refresh.append(lambda: self._show_lag(app))
         return running
 
     async def _retry(self, _port: int | None) -> Running:

@@ -17,6 +17,9 @@ INLINE_BODY_BYTES = 256 * 1024
 MAX_BODY_BYTES = 8 * 1024 * 1024
 """Above this a request is refused with 413."""
 
+LANE_PARTITIONS = 2
+"""Of each lane of calls and of the deltas; so at most so many `call` processes share a provider."""
+
 Spread = Literal["tenant", "lane", "control"]
 
 
@@ -130,7 +133,7 @@ class NamedTopic:
 
 def named_topics(prefix: str, partitions: int, providers: Iterable[str], delays_s: Iterable[int]) -> list[NamedTopic]:
     """Every topic of an installation. `partitions`: of the tenant-keyed ones."""
-    counts: dict[Spread, int] = {"tenant": partitions, "lane": 2, "control": 1}
+    counts: dict[Spread, int] = {"tenant": partitions, "lane": LANE_PARTITIONS, "control": 1}
     providers, delays_s = list(providers), list(delays_s)
     named = []
     for topic in TOPICS:

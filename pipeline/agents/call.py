@@ -26,12 +26,14 @@ from connectors.providers.driver import CallResult, Driver
 from pipeline.agents.deltas import DeltaWriter
 from pipeline.agents.endpoints import endpoint_of
 from pipeline.agents.sensing import Sensing
+from pipeline.agents.slots import Slots
 from pipeline.core.continuation import Continuation, continued
 from pipeline.core.pricing import cost_nano_usd
 from pipeline.emit import INTERNAL, Emit
 from pipeline.stage import Assigned, Batch, StageApp
 from pipeline.tools import Tools
 from schemas import headers as h
+from schemas import topics as t
 from schemas.codec import Undecodable, decode, decode_request
 from schemas.completion import Answer, Completion, Usage
 from schemas.errors import BREAKER_OPEN, EVACUATED, ErrorKind
@@ -69,7 +71,7 @@ class CallStage:
         self._emit = emit
         self._app = app
         self._drivers = drivers
-        self._slots = {name: asyncio.Semaphore(tools.loaded.catalog.providers[name].max_in_flight) for name in drivers}
+        self._slots = {name: Slots(tools.loaded.catalog.providers[name].max_in_flight) for name in drivers}
         self._ends: dict[tuple[str, int], int] = {}
         self._in_flight: dict[str, InFlight] = {}
         self._upstreams: dict[str, asyncio.Future[CallResult]] = {}
@@ -130,6 +132,10 @@ class CallStage:
 
     async def _assigned(self, partitions: dict[tuple[str, int], Assigned]) -> None:
         self._ends = {place: assigned.end for place, assigned in partitions.items()}
+        for name, slots in self._slots.items():
+            topic = self._tools.topic(t.CALLS.named(provider=name))
+            owned = sum(1 for each, _ in partitions if each == topic)
+            slots.resize(_share(self._tools.loaded.catalog.providers[name].max_in_flight, owned))
 
     async def _revoked(self, partitions: set[tuple[str, int]]) -> None:
         kept = [flight for flight in self._in_flight.values() if flight.place[:2] in partitions]
@@ -160,7 +166,7 @@ class CallStage:
         if call.attempt_id in self._seen:
             self._app.ack(record.topic, record.partition, record.offset)
             return
-        await self._slots[call.provider].acquire()
+        await self._slots[call.provider].take()
         if self._is_draining:
             return  # un-acked: given back after the restart
         self._seen[call.attempt_id] = time.monotonic()
@@ -378,6 +384,11 @@ class CallStage:
         for name, value in facts.items():
             setattr(event, name, value)
         return event
+
+
+def _share(max_in_flight: int, partitions: int) -> int:
+    """Of the places at a provider that all `call` processes share, those of one that owns so many of its partitions."""
+    return max(1, max_in_flight * partitions // t.LANE_PARTITIONS)
 
 
 def _phase(call: Call, phase: str, tools: Tools) -> Attempt:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.core.breaker import LocalBreaker
 from pipeline.core.decide import Situation
-from pipeline.core.retry_budget import RetryBudget
+from pipeline.core.retry_budget import FLOOR_PER_S, RetryBudget
 from pipeline.tools import Tools
 from schemas.catalog import Catalog
 from schemas.codec import Undecodable, decode
@@ -33,10 +33,10 @@ class Endpoints:
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
-        catalog = tools.loaded.catalog
-        self._local = LocalBreaker(catalog.breaker)
-        self._budget = RetryBudget(ratio=catalog.retry.budget_ratio)
+        self._local = LocalBreaker(lambda: tools.loaded.catalog.breaker)
+        self._budget = RetryBudget(ratio=tools.loaded.catalog.retry.budget_ratio)
         self._in_flight: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        self._bulk: set[str] = set()
 
     def heard(self, record: Any) -> None:
         """A record of `breakers`."""
@@ -45,17 +45,21 @@ class Endpoints:
             self._local.heard(breaker)
             self._tools.metrics.set("breaker_state", BREAKER_STATES[breaker.state], endpoint=breaker.endpoint)
 
-    def forwarded(self, call: Call, partition: int) -> None:
+    def forwarded(self, call: Call, partition: int, *, is_bulk: bool = False) -> None:
         """`partition` is that of its request, by which its end will be heard of."""
         self._in_flight[endpoint_of(call)][call.attempt_id] = partition
+        if is_bulk:
+            self._bulk.add(call.attempt_id)
         if call.attempt == 1:
             self._budget.first_attempt(call.provider, self._tools.now_ms())
 
     def owned(self, partitions: Collection[int]) -> None:
-        """What ends on other partitions is heard of by others."""
+        """What ends on other partitions is heard of by others, and they have their share of the retries."""
+        self._budget.floor_per_s = FLOOR_PER_S * len(partitions) / self._tools.partitions
         for calls in self._in_flight.values():
             for attempt_id in [attempt_id for attempt_id, partition in calls.items() if partition not in partitions]:
                 del calls[attempt_id]
+                self._bulk.discard(attempt_id)
 
     def settled(self, event: Attempt, partition: int) -> None:
         """Any event of an attempt, also of requests that are not open here."""
@@ -64,6 +68,7 @@ class Endpoints:
             calls[event.attempt_id] = partition
         elif event.phase in ("finished", "returned"):
             calls.pop(event.attempt_id, None)
+            self._bulk.discard(event.attempt_id)
         if event.phase == "finished" and event.role in REQUEST_ROLES and not event.orphaned:
             self._judge(event)
 
@@ -74,13 +79,16 @@ class Endpoints:
     def situation(self) -> Situation:
         catalog, now_ms = self._tools.loaded.catalog, self._tools.now_ms()
         in_flight: defaultdict[str, int] = defaultdict(int)
+        bulk_in_flight: defaultdict[str, int] = defaultdict(int)
         for endpoint, calls in self._in_flight.items():
-            in_flight[endpoint.partition("/")[0]] += len(calls)
+            provider = endpoint.partition("/")[0]
+            in_flight[provider] += len(calls)
+            bulk_in_flight[provider] += len(self._bulk & calls.keys()) if self._bulk else 0
         views = {
             endpoint: self._local.view(endpoint, len(self._in_flight.get(endpoint, ())), now_ms)
             for endpoint in map(catalog.endpoint_of, catalog.models)
         }
-        return Situation(in_flight, self._tools.loaded.off_providers, now_ms, views)
+        return Situation(in_flight, self._tools.loaded.off_providers, now_ms, views, bulk_in_flight)
 
     def show(self) -> None:
         """Sets the gauges."""

@@ -8,6 +8,7 @@
 
 import asyncio
 import logging
+from typing import Any
 
 from pipeline.agents.endpoints import BREAKER_STATES
 from pipeline.core.breaker import Effect, Judge, Probe, Publish
@@ -35,6 +36,7 @@ class HealthStage:
         self._emit = emit
         self._app = app
         self._judges: dict[str, Judge] = {}
+        self._overheard: dict[str, int] = {}
         self._catalog = tools.loaded.catalog
         app.on_assigned = self._assigned
 
@@ -58,6 +60,24 @@ class HealthStage:
             for judge in list(self._judges.values()):
                 await self._do(judge, judge.tick(now))
 
+    def overheard(self, record: Any) -> None:
+        """A record of `breakers`, read without a group: an owner that was fenced late may still write.
+
+        Its epoch is known already: then the word in force is said again, since compaction keeps the last record. Or it
+        is higher: then every reader goes by it, and so does the judge.
+        """
+        breaker = decode(Breaker, record.value)
+        if isinstance(breaker, Undecodable):
+            return
+        judge, highest = self._judges.get(breaker.endpoint), self._overheard.get(breaker.endpoint, 0)
+        self._overheard[breaker.endpoint] = max(highest, breaker.epoch)
+        if judge is None:
+            return
+        if breaker.epoch > judge.breaker.epoch:
+            self._judges[breaker.endpoint] = Judge(breaker, self._catalog.breaker)
+        elif breaker.epoch <= highest and breaker.epoch < judge.breaker.epoch:
+            self._app.spawn(self._emit.breaker(judge.breaker))
+
     async def _assigned(self, partitions: dict[tuple[str, int], Assigned]) -> None:
         if not partitions:
             self._judges.clear()
@@ -67,9 +87,7 @@ class HealthStage:
             if isinstance(breaker, Undecodable):
                 continue
             known = self._judges.get(breaker.endpoint)
-            if (
-                known is None or breaker.epoch > known.breaker.epoch
-            ):  # an owner that was fenced late may have written last
+            if known is None or breaker.epoch > known.breaker.epoch:
                 self._judges[breaker.endpoint] = Judge(breaker, self._catalog.breaker)
 
     async def _heard(self, signal: Signal) -> None:

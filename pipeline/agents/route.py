@@ -194,15 +194,16 @@ class RouteStage:
 
     async def _resume_parked(self, partition: Partition, parked: Parked, key: Id, place: tuple[str, int, int]) -> None:
         opened = partition.open.get(key)
+        if opened is not None and opened.source == place:
+            return  # redelivered: the journey acks it when it ends
         if opened is not None and parked.due_at < opened.due_at:
             self._app.ack(*place)  # a copy of a wait that is over
             return
-        if opened is not None and opened.source != place:
-            self._app.ack(*opened.source)  # this record stands for it now
+        if opened is not None:
+            self._app.spawn(self._ack(opened, opened.source))  # this record stands for it now
         if opened is not None and opened.journey.phase is not Phase.PARKED:
-            if opened.source != place:
-                opened.source, opened.due_at = place, parked.due_at
-                self._carry_later(partition, opened)
+            opened.source, opened.due_at = place, parked.due_at
+            self._carry_later(partition, opened)
             return
         now = self._tools.now_ms()
         journey = Journey(
@@ -255,7 +256,7 @@ class RouteStage:
         for step in steps:
             match step:
                 case Decide():
-                    await self._decide(partition, opened, step)
+                    await self._do(partition, opened, self._decide(opened, step))
                 case Forward():
                     await self._forward(opened, step)
                 case Collect():
@@ -271,37 +272,38 @@ class RouteStage:
                 case End():
                     await self._end(partition, opened, step.response)
 
-    async def _decide(self, partition: Partition, opened: OpenRequest, step: Decide) -> None:
-        """Gather, decide, log; the journey says what follows."""
-        request = opened.journey.request
+    def _decide(self, opened: OpenRequest, step: Decide) -> list[Step]:
+        """Gather, decide, log; the journey says what follows.
+
+        Nothing is awaited until a call is counted as forwarded: requests that come together see each other.
+        """
+        journey, request, now_ms = opened.journey, opened.journey.request, self._tools.now_ms()
         if step.pays and not self.endpoints.may_retry(step.pays):
-            self._feed(partition, opened, BudgetSpent())
-            return
+            return journey.step(BudgetSpent(), now_ms)
         try:
             decision = deciding.decide(
                 request,
                 self._tools.loaded.catalog,
                 self.endpoints.situation(),
                 attempt=step.attempt,
-                tried=opened.journey.given_up,
+                tried=journey.given_up,
                 cause=step.cause,
                 larger_than_tokens=step.larger_than_tokens,
             )
         except Exception:
             log.exception("decide raised", extra={"request_id": request.request_id})
-            self._feed(partition, opened, DecisionFailed())
-            return
+            return journey.step(DecisionFailed(), now_ms)
         self._log(opened, self._emit.decision(decision, request.partition_key))
         chosen = self._tools.loaded.catalog.models.get(decision.chosen)
         if chosen is None:
-            self._feed(partition, opened, Decided(decision))
-        else:
-            self._feed(partition, opened, Decided(decision, chosen.flags.prefill, chosen.context_tokens))
+            return journey.step(Decided(decision), now_ms)
+        return journey.step(Decided(decision, chosen.flags.prefill, chosen.context_tokens), now_ms)
 
     async def _forward(self, opened: OpenRequest, step: Forward) -> None:
         catalog, now = self._tools.loaded.catalog, self._tools.now_ms()
         call = records.call(opened.journey, step, catalog, now)
-        self.endpoints.forwarded(call, opened.source[1])
+        is_bulk = opened.journey.request.priority == "batch"
+        self.endpoints.forwarded(call, opened.source[1], is_bulk=is_bulk)
         await self._emit.call(call)
 
     async def _recover(self, partition: Partition, opened: OpenRequest, step: Recover) -> None:
@@ -338,7 +340,7 @@ class RouteStage:
         await self._emit.park(records.parked(journey, step.due_at, journey.attempts), self._tools.now_ms())
         if journey.request.idempotent:
             await self._remember(partition, journey.request, None)
-        await self._ack(opened)
+        await self._ack(opened, opened.source)
 
     def _wake(self, partition: Partition, opened: OpenRequest) -> None:
         if opened.journey.phase is Phase.PARKED:
@@ -352,12 +354,13 @@ class RouteStage:
         opened.timers.append(asyncio.get_running_loop().call_later(CARRY_AFTER_S, carry))
 
     async def _carry(self, opened: OpenRequest) -> None:
-        """A request that is open for long gets a new record, so that the un-acked window stays short."""
-        journey, old = opened.journey, opened.source
+        """A request that is open for long gets a new record, so that the un-acked window stays short.
+
+        The old one is acked when the new one comes and stands for the request, not before.
+        """
+        journey = opened.journey
         done = journey.attempts - (journey.phase in (Phase.CALLING, Phase.RECOVERING))
         await self._emit.carry(records.parked(journey, self._tools.now_ms(), done))
-        await asyncio.gather(*opened.logs)
-        self._app.ack(*old)
 
     async def _reply(self, partition: Partition, opened: OpenRequest, error: Outcome) -> None:
         request = opened.journey.request
@@ -375,7 +378,7 @@ class RouteStage:
             del partition.open[key]
         if request.idempotent:
             await self._remember(partition, request, ref)
-        await self._ack(opened)
+        await self._ack(opened, opened.source)
 
     def _log(self, opened: OpenRequest, writing: Coroutine[Any, Any, None]) -> None:
         """Logs are batched for 25 ms: the journey goes on, only its ack waits for them."""
@@ -383,9 +386,9 @@ class RouteStage:
         task.add_done_callback(self._app.watch)
         opened.logs.append(task)
 
-    async def _ack(self, opened: OpenRequest) -> None:
+    async def _ack(self, opened: OpenRequest, source: tuple[str, int, int]) -> None:
         await asyncio.gather(*opened.logs)
-        self._app.ack(*opened.source)
+        self._app.ack(*source)
 
     async def _remember(self, partition: Partition, request: Enriched, ref: Ref | None) -> None:
         event = Idempotency(

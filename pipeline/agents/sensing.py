@@ -32,7 +32,7 @@ class Sensing:
         self._tools = tools
         self._emit = emit
         self._sensor = Sensor(tools.worker, self._patience_ms)
-        self._local = LocalBreaker(tools.loaded.catalog.breaker)
+        self._local = LocalBreaker(lambda: tools.loaded.catalog.breaker)
         self._urgent = asyncio.Event()
 
     async def speak(self) -> None:

@@ -42,12 +42,16 @@ _NANO_USD_PER_CENT = 10_000_000
 
 @dataclass(slots=True, frozen=True)
 class Situation:
-    """What is known of the world: calls in flight and switched-off ones by provider, endpoints by name, and the time."""
+    """What is known of the world: calls in flight and switched-off ones by provider, endpoints by name, and the time.
+
+    `bulk_in_flight` are those of `in_flight` that are batch work.
+    """
 
     in_flight: Mapping[str, int]
     off_providers: frozenset[str]
     now_ms: int
     views: Mapping[str, View] = field(default_factory=dict)
+    bulk_in_flight: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True, frozen=True)
@@ -233,11 +237,24 @@ def _unavailable(case: _Case, name: str) -> str | None:
         return f"provider {provider} is off"
     if _is_overfull(case, provider):
         return f"provider {provider} has too many calls in flight"
+    if _is_batch(case) and _leaves_no_place(case, provider):
+        return f"provider {provider} has no place left for batch work"
     return _held_back(_view(case, name), case.situation.now_ms)
 
 
 def _is_overfull(case: _Case, provider: str) -> bool:
     return case.situation.in_flight.get(provider, 0) >= _OVERFULL * case.catalog.providers[provider].max_in_flight
+
+
+def _is_batch(case: _Case) -> bool:
+    return case.request.priority == "batch"
+
+
+def _leaves_no_place(case: _Case, provider: str) -> bool:
+    """Batch work takes what interactive calls leave free, never queues in their lane, and has a share at most."""
+    row, situation = case.catalog.providers[provider], case.situation
+    is_full = situation.in_flight.get(provider, 0) >= row.max_in_flight
+    return is_full or situation.bulk_in_flight.get(provider, 0) >= row.bulk_share * row.max_in_flight
 
 
 _HELD_BACK = {
@@ -287,6 +304,7 @@ def _nothing_left(decision: Decision, case: _Case, candidates: Sequence[str]) ->
 
 
 _RAMP_STEP_MS = 1_000
+_LONGEST_BATCH_WAIT_MS = 30_000
 
 
 def _available_at(case: _Case, name: str) -> int | None:
@@ -297,13 +315,21 @@ def _available_at(case: _Case, name: str) -> int | None:
     view, now_ms, provider = _view(case, name), case.situation.now_ms, case.catalog.models[name].provider
     if provider in case.situation.off_providers or name in case.tried:
         return None
+    if _is_batch(case) and _leaves_no_place(case, provider):
+        return now_ms + _batch_wait_ms(case)
     if _is_overfull(case, provider):
-        return now_ms + _RAMP_STEP_MS if case.request.priority == "batch" else None
+        return None
     if view.breaker == "open":  # a rest that is over waits for health's next word
         return None if view.open_until is None else max(view.open_until, now_ms + _RAMP_STEP_MS)
     if view.breaker == "half_open":
         return now_ms + _RAMP_STEP_MS
     return max(now_ms + _RAMP_STEP_MS, view.limited_until or 0) if _held_back(view, now_ms) else None
+
+
+def _batch_wait_ms(case: _Case) -> int:
+    """The longer it has waited, the longer it may: who waits for hours must not ask every second."""
+    waited_ms = case.situation.now_ms - case.request.accepted_at
+    return min(max(_RAMP_STEP_MS, waited_ms // 4), _LONGEST_BATCH_WAIT_MS)
 
 
 def _asks_too_much(decision: Decision) -> Decision:

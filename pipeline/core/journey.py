@@ -33,7 +33,7 @@ from pipeline.core.continuation import rough_tokens
 from pipeline.core.outcomes import Collect, Decide, End, Forward, Orphan, Park, Recover, Reply, Step
 from pipeline.core.pricing import cost_nano_usd
 from schemas.completion import Usage
-from schemas.errors import BREAKER_OPEN, CANNOT_SPELL, ERROR_KINDS, EVACUATED, STATE_REFUSED, ErrorKind
+from schemas.errors import BREAKER_OPEN, CANNOT_SPELL, ERROR_KINDS, EVACUATED, STATE_REFUSED, ErrorCode, ErrorKind
 from schemas.events import Attempt, AttemptError, Decision, Enriched, Outcome, Prefix, Ref
 from schemas.ids import attempt_id
 
@@ -45,6 +45,9 @@ DEFAULT_WAIT_S = 1.0
 
 RETURN_SPREAD_MS = 500
 """Requests that wait for the same endpoint come back over so much time, not all at once."""
+
+TOKEN_WAIT_MS = 800
+"""An evacuated request for which the retry budget has no token asks again after so long, or half of it."""
 
 
 _ROLES = frozenset({"failover", "continuation"})
@@ -126,7 +129,8 @@ class Journey:
 
     `streamed`: pieces of the answer may have gone out; `continues`: then it may be continued. `spare` are those given up
     that may be asked to continue where nobody else can. `owed` is what will be decided once it is known what went out.
-    `unsent` counts attempts that made no call. `context_tokens` is what the model that is asked can read.
+    `unsent` counts attempts that made no call. `context_tokens` is what the model that is asked can read. `unpaid` is the
+    model whose call was evacuated when no token was left: the next one is to pay for it.
     """
 
     request: Enriched
@@ -150,6 +154,7 @@ class Journey:
     owed: Decide | None = None
     unsent: int = 0
     context_tokens: int = 0
+    unpaid: str = ""
 
     def begin(self) -> list[Step]:
         """The first outcome of a fresh request."""
@@ -168,7 +173,7 @@ class Journey:
                 return steps
         if self.phase is Phase.CALLING:
             return []
-        return steps or self._decide("first" if not self.attempts else "retry")
+        return steps or self._decide("first" if not self.attempts else "retry", pays=self.unpaid)
 
     def wait(self, due_at: int) -> list[Step]:
         """It came back from a waypoint, before its time."""
@@ -189,7 +194,7 @@ class Journey:
             case Collected(prefix=prefix):
                 return self._collected(prefix)
             case BudgetSpent():
-                return self._reply_last_error()
+                return self._budget_spent(now_ms)
             case DeadlinePassed() | CancelAsked() | DecisionFailed():
                 return self._reply(*_ENDS[type(event)])
 
@@ -313,13 +318,12 @@ class Journey:
             return self._next("failover", now_ms)
         if row.retries_same:
             self.spare.append(event.model)
-        pays = "" if code == EVACUATED else event.model
         if row.larger_context_only:
             # What one cannot read, no other of that size can; after a takeover only our own estimate is known.
             too_small = max(self.context_tokens, self.request.features.input_tokens)
-            return self._next("failover", now_ms, pays=pays, larger_than_tokens=too_small)
+            return self._next("failover", now_ms, pays=event.model, larger_than_tokens=too_small)
         if row.fails_over:
-            return self._next("failover", now_ms, pays=pays)
+            return self._next("failover", now_ms, pays=event.model)
         return self._reply_last_error()
 
     def _next(self, cause: str, now_ms: int, *, pays: str = "", larger_than_tokens: int | None = None) -> list[Step]:
@@ -339,6 +343,15 @@ class Journey:
         self.phase = Phase.DECIDING
         return [owed]
 
+    def _budget_spent(self, now_ms: int) -> list[Step]:
+        """One more call would feed the outage. Who was evacuated has failed at nothing yet: it waits until one may be made."""
+        is_evacuated = self.last_error is not None and self.last_error.code == EVACUATED
+        wait_ms = int(TOKEN_WAIT_MS * (0.5 + 0.5 * _unit(self.decision.seed if self.decision else 0)))
+        if not is_evacuated or self.streamed or now_ms + wait_ms + MIN_CALL_MS >= self.request.deadline_at:
+            return self._reply_last_error()
+        self.phase, self.unpaid = Phase.PARKED, self.given_up[-1]
+        return [Park(now_ms + wait_ms)]
+
     def _nobody_left(self, decision: Decision, now_ms: int) -> list[Step]:
         """No candidate: wait where waiting helps and fits the deadline, else say why."""
         if self.streamed:
@@ -349,8 +362,11 @@ class Journey:
             return [Park(due_at)]
         if self.last_error is not None and self.last_error.code != BREAKER_OPEN:
             return self._reply_last_error()
-        wait_s = None if due_at is None else (due_at - now_ms) / 1000
-        return self._reply(decision.error_code or "no_eligible_model", decision.reason, wait_s)
+        code = decision.error_code or ErrorCode.NO_ELIGIBLE_MODEL
+        wait_s = DEFAULT_WAIT_S if code == ErrorCode.ALL_PROVIDERS_UNAVAILABLE else None
+        if due_at is not None:
+            wait_s = (due_at - now_ms) / 1000
+        return self._reply(code, decision.reason, wait_s)
 
     def _due_at(self, decision: Decision, now_ms: int) -> int | None:
         """When trying again makes sense: by the vendor's own word, when an endpoint may be back, or soon, spread out."""

@@ -4,13 +4,14 @@ At any moment, over the last 10 s: retries <= 0.2 x first attempts + 1 per secon
 which expire after 10 s, and a quiet system may still retry. In every 10 s that end with a retry, calls are at most
 1.2 x first attempts + 10 (the idea: Finagle's RetryBudget; here retries count for the whole window as well).
 
-Each `route` process has its own; reroutes around an open breaker and `returned` calls are free.
+Each `route` process has its own, and of the one per second the share of the partitions that it owns: so the sum holds
+over all of them. Reroutes around an open breaker and `returned` calls are free.
 """
 
 from collections import deque
 from dataclasses import dataclass, field
 
-__all__ = ["RetryBudget"]
+__all__ = ["FLOOR_PER_S", "RetryBudget"]
 
 WINDOW_MS = 10_000
 FLOOR_PER_S = 1.0
@@ -44,11 +45,11 @@ class _Account:
 
 
 class RetryBudget:
-    """All providers of one process."""
+    """All providers of one process; `floor_per_s` may change while it is used."""
 
     def __init__(self, *, ratio: float = 0.2, floor_per_s: float = FLOOR_PER_S) -> None:
+        self.floor_per_s = floor_per_s
         self._ratio = ratio
-        self._floor = floor_per_s * WINDOW_MS / 1000
         self._accounts: dict[str, _Account] = {}
 
     def first_attempt(self, provider: str, now_ms: int) -> None:
@@ -64,7 +65,8 @@ class RetryBudget:
     def tokens(self, provider: str, now_ms: int) -> float:
         """Calls that may be made at once."""
         account = self._account(provider, now_ms)
-        return max(0.0, self._floor + self._ratio * account.firsts.total - account.retries.total)
+        floor = self.floor_per_s * WINDOW_MS / 1000
+        return max(0.0, floor + self._ratio * account.firsts.total - account.retries.total)
 
     def _account(self, provider: str, now_ms: int) -> _Account:
         """A step that is partly out of the window earns nothing any more, and what was taken in it still counts."""

@@ -24,6 +24,7 @@ class Breaker:
         cause: the transition's cause, a word of `core/breaker.py`.
         last_error: the `ErrorKind` that counted last.
         forced: an operator holds it.
+        probe_until: until then a probe may be under way, whatever became of the state since.
     """
 
     endpoint: str
@@ -38,3 +39,4 @@ class Breaker:
     cause: str = ""
     last_error: str | None = None
     forced: bool = False
+    probe_until: TimestampMs | None = None

@@ -27,6 +27,10 @@ class FakeApp:
     def ack(self, topic: str, partition: int, offset: int) -> None:
         self.acked.append((topic, partition, offset))
 
+    def spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(self.watch)
+
     def watch(self, task: Any) -> None:
         if not task.cancelled() and task.exception() is not None:
             self.failures.append(task.exception())

@@ -6,6 +6,7 @@ from typing import Any
 
 from pipeline.agents.call import CallStage
 from pipeline.agents.sensing import Sensing
+from pipeline.agents.slots import Slots
 from pipeline.stage import Assigned, Batch
 from schemas.catalog import Timeouts
 from schemas.catalog.guards import Breaker
@@ -29,9 +30,9 @@ class HangingDriver:
         await asyncio.Event().wait()
 
 
-def make_stage(driver: Any) -> tuple[CallStage, FakeApp, FakeEmit]:
+def make_stage(driver: Any, *, max_in_flight: int = 1) -> tuple[CallStage, FakeApp, FakeEmit]:
     app, emit = FakeApp(), FakeEmit()
-    providers = {"sim": SimpleNamespace(max_in_flight=1, timeouts=Timeouts())}
+    providers = {"sim": SimpleNamespace(max_in_flight=max_in_flight, timeouts=Timeouts())}
     loaded = SimpleNamespace(catalog=SimpleNamespace(providers=providers, breaker=Breaker()))
     tools = make_tools(loaded=loaded)
     return CallStage(tools, emit, app, {"sim": driver}, Sensing(tools, emit)), app, emit  # type: ignore[arg-type]
@@ -100,3 +101,24 @@ async def test_a_draining_stage_takes_no_more_and_acks_nothing_it_did_not_take(m
     assert emit.attempts[-1].error is not None
     assert emit.attempts[-1].error.code == "handed_over"
     assert app.acked == [("llm.calls.sim.v1", 0, 1)]
+
+
+async def test_of_the_places_at_a_provider_a_process_has_the_share_of_its_partitions() -> None:
+    stage, app, _ = make_stage(HangingDriver(), max_in_flight=6)
+    for partitions, places in (((0, 1), 6), ((1,), 3)):
+        await app.on_assigned({("llm.calls.sim.v1", number): Assigned(end=0, committed=0) for number in partitions})
+        assert stage._slots["sim"]._places == places
+
+
+async def test_a_place_is_given_once_fewer_are_taken_than_there_are() -> None:
+    slots = Slots(2)
+    await slots.take()
+    await slots.take()
+    slots.resize(1)
+    waiting = asyncio.ensure_future(slots.take())
+    slots.release()
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    slots.release()
+    await waiting
+    assert slots.taken == 1

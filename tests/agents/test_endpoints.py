@@ -26,7 +26,7 @@ CATALOG = Catalog.model_validate(
 
 def tools() -> Any:
     loaded = SimpleNamespace(catalog=CATALOG, off_providers=frozenset())
-    return make_tools(loaded=loaded, metrics=SimpleNamespace(set=lambda *_, **__: None))
+    return make_tools(loaded=loaded, partitions=4, metrics=SimpleNamespace(set=lambda *_, **__: None))
 
 
 def ended(call: Call, kind: str | None = None, code: str | None = None, **facts: Any) -> Attempt:
@@ -119,3 +119,11 @@ def test_calls_of_a_partition_that_went_elsewhere_are_forgotten() -> None:
     endpoints.forwarded(make_call(2), 3)
     endpoints.owned({3})
     assert view(endpoints).in_flight == 1
+
+
+def test_who_owns_a_part_of_the_requests_has_that_part_of_the_retries_of_a_quiet_system() -> None:
+    endpoints = Endpoints(tools())
+    endpoints.owned({0})
+    assert [endpoints.may_retry("m") for _ in range(3)] == [True, True, False]
+    endpoints.owned({0, 1, 2, 3})
+    assert [endpoints.may_retry("m") for _ in range(9)] == [True] * 8 + [False]

@@ -1,5 +1,6 @@
 """health with fakes: what it writes, in which order, and what it knows after a takeover."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -131,3 +132,25 @@ async def test_what_cannot_be_decoded_is_a_dead_letter() -> None:
     await stage.handle(Batch(TOPIC, 0, [make_record(0, b"x", topic=TOPIC)]))
     assert emit.said[0][0] == "health"
     assert len(app.acked) == 1
+
+
+async def test_a_late_word_of_an_owner_before_is_answered_with_the_word_in_force() -> None:
+    """Compaction keeps the last record of an endpoint, whatever its epoch."""
+    stage, _, emit, scanner = make_stage()
+    opened, late = Breaker(ENDPOINT, "open", epoch=4, since=NOW, at=NOW), Breaker(ENDPOINT, "ramp", epoch=3, at=NOW)
+    scanner.logs["llm.breakers.v1", 0] = [make_record(0, encode(opened))]
+    await stage._assigned({(TOPIC, 0): Assigned(0, None)})
+    for at, event in enumerate((opened, late)):
+        stage.overheard(make_record(at, encode(event)))
+    await asyncio.sleep(0)
+    assert emit.said == [opened]
+
+
+async def test_what_readers_go_by_the_judge_goes_by_too() -> None:
+    stage, _, emit, _ = make_stage()
+    await stage.handle(signals(failing()))
+    stage.overheard(make_record(0, encode(emit.said[0])))
+    stage.overheard(make_record(1, encode(Breaker(ENDPOINT, "half_open", epoch=7, since=NOW, at=NOW))))
+    await asyncio.sleep(0)
+    assert known(stage) == [("half_open", 7)]
+    assert len(emit.said) == 1

@@ -39,6 +39,11 @@ class Log:
         first = bisect_left(self.times, at_ms)
         return list(enumerate(self.records[first:], first))
 
+    def assign(self, position: int) -> None:
+        """To a new reader: its books begin at what is committed, and what was acked beyond is open again."""
+        self.acked = position
+        self._early.clear()
+
     def ack(self, offset: int) -> None:
         """In any order; commits are contiguous."""
         if offset >= self.acked:
@@ -55,8 +60,10 @@ class Reader:
 
     def __init__(self, log: Log, process: Process, handle: Handle, *, position: int, delay_ms: tuple[int, int]) -> None:
         self.log, self.process, self.end, self._handle = log, process, len(log.records), handle
-        self._position, self._delay_ms = position, delay_ms
+        self._start = self._position = position
+        self._delay_ms = delay_ms
         self._is_busy = self._is_closed = False
+        log.assign(position)
         log.readers.append(self)
         self.notice()
 
@@ -71,8 +78,8 @@ class Reader:
             self.log.readers.remove(self)
 
     def ack(self, offset: int) -> None:
-        """What was taken away is not ours to ack."""
-        if not self._is_closed:
+        """What was taken away is not ours to ack, nor what has not come again yet."""
+        if not self._is_closed and self._start <= offset < self._position:
             self.log.ack(offset)
 
     def _begin(self) -> None:

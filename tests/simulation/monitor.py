@@ -14,6 +14,8 @@ __all__ = ["GRACE_MS", "Monitor"]
 
 GRACE_MS = 2_000
 """After the deadline, or after the owner is back that was away then."""
+HEARD_MS = 500
+"""Until then everybody knows the record of a breaker: it takes up to 100 ms, and its writing some."""
 WINDOW_MS = 10_000
 _FINAL_CODES = frozenset({
     "all_providers_unavailable", "cancelled", "deadline_exceeded", "overloaded", "provider_error", "provider_unreachable",
@@ -85,6 +87,9 @@ class Monitor:
     def called(self, call: Call, now_ms: int) -> None:
         if now_ms >= call.deadline_at:
             self.violated("deadline", call.request_id, "a call begins after the deadline")
+        breaker = self.breakers.get(endpoint_of(call))
+        if breaker and breaker.forced and breaker.state == "open" and now_ms > breaker.at + HEARD_MS:
+            self.violated("forced", call.request_id, f"is called though an operator took {breaker.endpoint} out")
         if call.role == "probe":
             self._probe_begins(call)
             return

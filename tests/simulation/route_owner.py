@@ -163,13 +163,15 @@ class RouteOwner:
             reader.ack(offset)
             return
         opened = partition.open.get(key)
-        if opened is not None and opened.journey.phase is Phase.PARKED and parked.due_at < opened.due_ms:
+        if opened is not None and opened.source[0].log is reader.log and opened.source[1] == offset:
+            opened.source = (reader, offset)  # redelivered
+            return
+        if opened is not None and parked.due_at < opened.due_ms:
             reader.ack(offset)  # a copy of an earlier parking
             return
         if opened is not None and opened.journey.phase is not Phase.PARKED:
-            if opened.source[0].log is not reader.log or opened.source[1] != offset:
-                self._carry_later(partition, opened)
-                opened.source[0].ack(opened.source[1])
+            self._carry_later(partition, opened)
+            opened.source[0].ack(opened.source[1])
             opened.source = (reader, offset)
             return
         journey = Journey(
@@ -181,9 +183,6 @@ class RouteOwner:
             continues=self._continues(parked.request),
             streamed=parked.streamed,
         )
-        if opened is not None and opened.source[0].log is reader.log and opened.source[1] == offset:
-            opened.source = (reader, offset)  # still waiting
-            return
         if opened is not None:
             opened.is_forgotten = True
             opened.source[0].ack(opened.source[1])
@@ -216,11 +215,10 @@ class RouteOwner:
             self.process.spawn(self._do_carry(partition, opened))
 
     def _do_carry(self, partition: Partition, opened: Opened) -> Work:
-        journey, (reader, offset) = opened.journey, opened.source
+        journey = opened.journey
         done = journey.attempts - (journey.phase in (Phase.CALLING, Phase.RECOVERING))
         parked = records.parked(journey, self._world.clock.now_ms, done)
         yield from self._world.write(self.process, partition.place["due"], replace(parked, tried=[*parked.tried]))
-        reader.ack(offset)
 
     def _max_attempts(self, request: Enriched) -> int:
         route = self._world.catalog.routes.get(request.model)

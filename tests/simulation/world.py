@@ -72,6 +72,7 @@ class World:
         self._make_logs()
         self.vendors = self._make_vendors()
         self._make_groups()
+        self._schedule_orders(Random(-seed))
 
     def run(self) -> None:
         self._schedule_requests()
@@ -97,7 +98,9 @@ class World:
     def tools(self, name: str) -> Any:
         loaded = SimpleNamespace(catalog=self.catalog, off_providers=frozenset())
         clock = self.clock
-        return SimpleNamespace(worker=name, loaded=loaded, metrics=_NoMetrics(), now_ms=lambda: clock.now_ms)
+        return SimpleNamespace(
+            worker=name, loaded=loaded, metrics=_NoMetrics(), now_ms=lambda: clock.now_ms, partitions=PARTITIONS
+        )
 
     def write(self, process: Process, log: Log, record: Any) -> Work:
         """Generator; returns the offset. The process may die before the record is written, or before it knows."""
@@ -218,6 +221,18 @@ class World:
             self.clock.after(int(at_ms), self._accept, request)
             if self.rng.random() < 0.01:
                 self.clock.after(int(at_ms) + self.rng.randrange(3_000), self._cancel, request.request_id)
+
+    def _schedule_orders(self, rng: Random) -> None:
+        """Now and then an operator takes an endpoint out or holds it in for a while, whatever its breaker thinks of it."""
+        for _ in range(rng.choice((0, 0, 1, 2))):
+            model, forced = rng.choice(list(self.catalog.models)), rng.choice(("open", "closed"))
+            begin_ms = rng.randrange(self._calm_ms - START_MS)
+            end_ms = min(self._calm_ms - START_MS, begin_ms + rng.choice((1_000, 4_000, 15_000)))
+            for at_ms, order in ((begin_ms, forced), (end_ms, "auto")):
+                self.clock.after(at_ms, self._order, self.catalog.endpoint_of(model), order)
+
+    def _order(self, endpoint: str, forced: str) -> None:
+        self.signal(Signal(endpoint, "operator", self.clock.now_ms, forced=forced))
 
     def _new_request(self, *, is_patient: bool = False) -> Enriched:
         rng, number = self.rng, len(self.monitor.cases)

@@ -29,6 +29,8 @@ RAMP_MAX_MS = 30_000
 RAMP_ENDS_ABOVE = 64
 
 _SAME_STATE = (Cause.LIMITED, Cause.RAMP_STEP)
+_RESTS_NO_LONGER = (Cause.CATALOG_CHANGED, Cause.AUTO)
+_PROBE_IS_OVER = (Cause.PROBE_OK, Cause.PROBE_FAILED, Cause.PROBE_LOST)
 _ORDERS = {"open": Cause.FORCED_OPEN, "closed": Cause.FORCED_CLOSED, "auto": Cause.AUTO}
 
 
@@ -99,7 +101,7 @@ class Judge:
         if self._state is State.OPEN:
             return self.breaker.open_until
         if self._state is State.HALF_OPEN:
-            return self.breaker.since + self._patience_ms
+            return self.breaker.probe_until or self.breaker.since + self._patience_ms  # records of v1 do not say it
         return min(max(self.breaker.at, self._failed_at) + RAMP_STEP_MS, self._ramp_done_ms())
 
     def refused(self, kind: ErrorKind, now_ms: int) -> list[Effect]:
@@ -197,6 +199,7 @@ class Judge:
             at=now_ms,
             limited_until=self._limited_until if self._limited_until > now_ms else None,
             cause=cause.value,
+            probe_until=None if cause in _PROBE_IS_OVER else last.probe_until,
         )
         self.breaker = self._limited(record) if cause is Cause.LIMITED else self._begun(record, cause, kind)
         if not stays:
@@ -219,7 +222,9 @@ class Judge:
         if record.state == State.RAMP:
             return replace(bare, allowed_in_flight=self._doubled() if cause is Cause.RAMP_STEP else 1)
         if record.state == State.HALF_OPEN:
-            return bare
+            return replace(bare, probe_until=record.at + self._patience_ms)
+        if cause in _RESTS_NO_LONGER:
+            return replace(bare, open_until=max(record.at, record.limited_until or 0, record.probe_until or 0))
         opened = replace(bare, opened_count=record.opened_count + 1, last_error=kind)
         return replace(opened, open_until=rested_at(opened, self._settings, record.at))
 

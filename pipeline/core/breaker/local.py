@@ -10,6 +10,7 @@ An endpoint is out if either says so; health knows more, so what it says after a
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.core.breaker.machine import Cause, State, Why, held_back, refuses, view_of
@@ -36,9 +37,9 @@ _NONE = _Opinion()
 
 
 class LocalBreaker:
-    """All endpoints of one process."""
+    """All endpoints of one process; `settings` gives those in force."""
 
-    def __init__(self, settings: Settings, *, max_endpoints: int = MAX_ENDPOINTS) -> None:
+    def __init__(self, settings: Callable[[], Settings], *, max_endpoints: int = MAX_ENDPOINTS) -> None:
         self._settings = settings
         self._max_endpoints = max_endpoints
         self._opinions: OrderedDict[str, _Opinion] = OrderedDict()
@@ -58,9 +59,9 @@ class LocalBreaker:
         if opinion.open_until > now_ms:
             return False
         opinion.failures += 1
-        if opinion.failures < self._settings.consecutive_failures and not refuses(kind):
+        if opinion.failures < self._settings().consecutive_failures and not refuses(kind):
             return False
-        opinion.open_until = now_ms + int(self._settings.open_s * 1000)
+        opinion.open_until = now_ms + int(self._settings().open_s * 1000)
         return True
 
     def silent(self, endpoint: str, now_ms: int) -> None:
@@ -68,8 +69,8 @@ class LocalBreaker:
         if self.allows(endpoint, 0, now_ms) is not None:
             return
         opinion = self._touch(endpoint)
-        opinion.failures = max(opinion.failures, self._settings.consecutive_failures)
-        opinion.open_until = now_ms + int(self._settings.open_s * 1000)
+        opinion.failures = max(opinion.failures, self._settings().consecutive_failures)
+        opinion.open_until = now_ms + int(self._settings().open_s * 1000)
 
     def succeeded(self, endpoint: str, now_ms: int) -> None:
         """A success while it is open is of a call that began before: the rest is kept."""
@@ -105,7 +106,7 @@ class LocalBreaker:
             view.limited_until = opinion.limited_until
         if opinion.open_until > now_ms and view.breaker not in (State.OPEN, State.HALF_OPEN):
             view.breaker, view.open_until = State.OPEN.value, opinion.open_until
-        elif opinion.failures >= self._settings.consecutive_failures:
+        elif opinion.failures >= self._settings().consecutive_failures:
             view.allowed_in_flight = 1
         return view
 

@@ -6,7 +6,7 @@
                 -> silent         calls wait too long for a first event            -> open
                 -> refused        auth, quota_exhausted, not_found                 -> open, for the longest rest
     open        -> rested         the open time is over                            -> half_open (one probe)
-                -> catalog_changed   and it was refused                            -> half_open (one probe)
+                -> catalog_changed   and it was refused                            -> open, its time is over
     half_open   -> probe_ok                                                        -> ramp
                 -> probe_failed                                                    -> open, longer
                 -> probe_lost     no result in time                                -> open, longer
@@ -17,11 +17,11 @@
     closed, open, ramp -> limited   the vendor said until when it takes no calls   -> the same; no failure
     any         -> forced_open    an operator: no calls, no probes                 -> open, forced
                 -> forced_closed  an operator: calls whatever happens              -> closed, forced
-    forced open -> auto                                                            -> half_open (one probe)
+    forced open -> auto                                                            -> open, its time is over
     forced closed -> auto                                                          -> closed, judged from now on
 
-A forced breaker leaves its state by an operator's word only. A half-open one writes no other record, so its epoch names
-its probe.
+A forced breaker leaves its state by an operator's word only. There is one way to a probe, `rested`, and none while another
+may be under way (`probe_until`). A half-open one writes no other record, so its epoch names its probe.
 """
 
 import zlib
@@ -75,9 +75,9 @@ TRANSITIONS: dict[tuple[State, Cause], State] = {
     (State.CLOSED, Cause.LIMITED): State.CLOSED,
     (State.CLOSED, Cause.AUTO): State.CLOSED,
     (State.OPEN, Cause.RESTED): State.HALF_OPEN,
-    (State.OPEN, Cause.CATALOG_CHANGED): State.HALF_OPEN,
+    (State.OPEN, Cause.CATALOG_CHANGED): State.OPEN,
     (State.OPEN, Cause.LIMITED): State.OPEN,
-    (State.OPEN, Cause.AUTO): State.HALF_OPEN,
+    (State.OPEN, Cause.AUTO): State.OPEN,
     (State.HALF_OPEN, Cause.PROBE_OK): State.RAMP,
     (State.HALF_OPEN, Cause.PROBE_FAILED): State.OPEN,
     (State.HALF_OPEN, Cause.PROBE_LOST): State.OPEN,
@@ -143,7 +143,7 @@ def rested_at(breaker: Breaker, settings: Settings, now_ms: int) -> int:
     longer = 2 ** min(breaker.opened_count - 1, _MAX_DOUBLINGS)
     rest_s = settings.open_max_s if refuses(breaker.last_error) else min(settings.open_s * longer, settings.open_max_s)
     rest_ms = int(min(rest_s * _jitter(breaker), settings.open_max_s) * 1000)
-    return max(now_ms + rest_ms, breaker.limited_until or 0)
+    return max(now_ms + rest_ms, breaker.limited_until or 0, breaker.probe_until or 0)
 
 
 def _jitter(breaker: Breaker) -> float:

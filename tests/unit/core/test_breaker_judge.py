@@ -19,6 +19,7 @@ from breaker_builder import (
 )
 
 from pipeline.core.breaker import Judge, Publish, probe_of
+from pipeline.core.breaker.judge import PROBE_PATIENCE_MS
 from schemas.catalog.guards import Breaker as Settings
 from schemas.errors import ErrorKind
 from schemas.events.signal import ProbeResult
@@ -260,7 +261,7 @@ def test_a_changed_catalogue_probes_what_was_refused_and_nothing_else() -> None:
     refused, failing, fresh = opened("auth"), opened(), make_judge()
     effects = refused.catalog_changed(NOW + 10)
     assert causes(effects) == ["catalog_changed"]
-    assert len(probes(effects)) == 1
+    assert len(probes(refused.tick(NOW + 10))) == 1
     assert refused.catalog_changed(NOW + 20) == failing.catalog_changed(NOW + 10) == fresh.catalog_changed(NOW) == []
 
 
@@ -294,11 +295,30 @@ def test_a_forced_one_holds_whatever_happens(word: str) -> None:
 def test_the_end_of_forced_open_is_a_probe_of_forced_closed_nothing_more() -> None:
     judge = make_judge()
     judge.signal(order("open", NOW), NOW)
-    effects = judge.signal(order("auto", NOW + 1), NOW + 1)
-    assert (causes(effects), len(probes(effects)), judge.breaker.forced) == (["auto"], 1, False)
+    assert causes(judge.signal(order("auto", NOW + 1), NOW + 1)) == ["auto"]
+    assert (len(probes(judge.tick(NOW + 1))), judge.breaker.forced) == (1, False)
     judge.signal(order("closed", NOW + 2), NOW + 2)
     assert causes(judge.signal(order("auto", NOW + 3), NOW + 3)) == ["auto"]
     assert (judge.breaker.state, judge.breaker.forced) == ("closed", False)
+
+
+@pytest.mark.parametrize("word", ["open", "closed"])
+def test_orders_in_the_middle_of_a_probe_lead_to_no_second_one(word: str) -> None:
+    judge = opened()
+    rest(judge)
+    began = judge.breaker.since
+    for number, said in enumerate((word, "auto")):
+        judge.signal(order(said, began + number), began + number)
+    judge.signal(failures(began + 2), began + 2)
+    assert judge.breaker.state == "open"
+    judge = restarted(judge)
+    assert judge.due_ms() == began + PROBE_PATIENCE_MS
+    assert len(probes(judge.tick(began + PROBE_PATIENCE_MS))) == 1
+
+
+def test_a_half_open_one_of_the_first_version_is_not_waited_for_for_ever() -> None:
+    judge = make_judge(state="half_open", epoch=3, since=NOW, at=NOW)
+    assert causes(judge.tick(NOW + PROBE_PATIENCE_MS)) == ["probe_lost"]
 
 
 def test_an_operator_closes_what_was_refused() -> None:

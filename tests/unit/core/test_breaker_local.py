@@ -9,7 +9,7 @@ from schemas.events.breaker import Breaker
 
 
 def make_local(failures: int = 0, **facts: int) -> LocalBreaker:
-    local = LocalBreaker(SETTINGS, **facts)
+    local = LocalBreaker(lambda: SETTINGS, **facts)
     for _ in range(failures):
         local.failed(ENDPOINT, ErrorKind.TIMEOUT, NOW)
     return local
@@ -140,3 +140,10 @@ def test_its_memory_is_bounded_and_the_least_recently_touched_goes_first() -> No
     for endpoint in ("a", "b", "a", "c"):
         local.limited(endpoint, NOW + 1_000)
     assert [local.allows(endpoint, 0, NOW) for endpoint in "abc"] == ["limited", None, "limited"]
+
+
+def test_settings_that_change_are_in_force_at_once() -> None:
+    settings = [SETTINGS]
+    local = LocalBreaker(lambda: settings[0])
+    settings[0] = SETTINGS.model_copy(update={"consecutive_failures": 2})
+    assert [local.failed(ENDPOINT, ErrorKind.TIMEOUT, NOW) for _ in range(2)] == [False, True]

@@ -29,6 +29,7 @@ class Endpoint(RuleBasedStateMachine):
         self.taken: list[Signal] = []
         self.unheard_from = 0  # signals before this index were not taken by the present judge
         self.probes: list[Probe] = []
+        self.is_probed_until = 0  # without a result
         self.epochs = [0]
 
     @initialize(ramps=st.booleans())
@@ -41,9 +42,12 @@ class Endpoint(RuleBasedStateMachine):
         for effect in effects:
             if isinstance(effect, Publish):
                 self._check_record(last, effect.breaker)
+                self.is_probed_until *= effect.breaker.cause not in ("probe_ok", "probe_failed", "probe_lost")
                 last = effect.breaker
             else:
                 assert (last.state, last.epoch, effect.endpoint) == ("half_open", effect.epoch, ENDPOINT)
+                assert self.now >= self.is_probed_until
+                self.is_probed_until = self.now + PATIENCE_MS
                 self.probes.append(effect)
         assert self.judge.breaker == last
         assert len({probe.epoch for probe in self.probes}) == len(self.probes)

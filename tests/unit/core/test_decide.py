@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -237,3 +238,25 @@ def test_a_schema_is_emulated_only_by_the_model_that_was_asked_for() -> None:
     request = {"needs": ["json_schema"]}
     assert _decide(_catalog(), _request("plain", **request)).chosen == "plain"
     assert [each.model for each in _decide(_catalog(), _request("auto", **request)).ranked] == ["good"]
+
+
+@pytest.mark.parametrize(
+    ("in_flight", "bulk", "left"), [(9, 1, True), (10, 0, False), (5, 2, False), (0, 0, True)], ids=str
+)
+def test_batch_work_takes_what_is_free_and_no_more_than_its_share(in_flight: int, bulk: int, left: bool) -> None:
+    situation = replace(_situation(far=in_flight), bulk_in_flight={"far": bulk})
+    assert _decide(_catalog(), _request("good"), situation).chosen == "good"
+    decision = _decide(_catalog(), _request("good", priority="batch", accepted_at=NOON_MONDAY), situation)
+    assert (decision.chosen == "good") == left
+    assert decision.retry_at == (None if left else NOON_MONDAY + 1_000)
+
+
+def test_batch_work_that_has_waited_for_long_asks_more_rarely() -> None:
+    for waited_ms, wait_ms in ((20_000, 5_000), (3_600_000, 30_000)):
+        request = _request("good", priority="batch", accepted_at=NOON_MONDAY - waited_ms)
+        assert _decide(_catalog(), request, _situation(far=10)).retry_at == NOON_MONDAY + wait_ms
+
+
+def test_interactive_calls_do_not_wait_for_a_provider_that_is_overfull() -> None:
+    decision = _decide(_catalog(), _request("good"), _situation(far=15))
+    assert (decision.error_code, decision.retry_at) == ("all_providers_unavailable", None)

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.journey import CancelAsked, Collected, DeadlinePassed, Decided, Journey, Phase, Recovered
+from pipeline.core.journey import (
+    TOKEN_WAIT_MS,
+    BudgetSpent,
+    CancelAsked,
+    Collected,
+    DeadlinePassed,
+    Decided,
+    Journey,
+    Phase,
+    Recovered,
+)
 from pipeline.core.outcomes import Collect, Decide, End, Forward, Orphan, Park, Recover, Reply, Step
 from schemas.completion import Usage
 from schemas.events import Attempt, AttemptError, Decision, Enriched, Features, Prefix, Price, Proof, Ref
@@ -48,8 +58,8 @@ def make_attempt(phase: str, attempt: int = 1, model: str = "m1", worker: str = 
 
 
 def failed(kind: str, attempt: int = 1, model: str = "m1", **facts: Any) -> Attempt:
-    retry_after_s = facts.pop("retry_after_s", None)
-    error = AttemptError(kind=kind, message="broken", retry_after_s=retry_after_s)
+    retry_after_s, code = facts.pop("retry_after_s", None), facts.pop("code", None)
+    error = AttemptError(kind=kind, code=code, message="broken", retry_after_s=retry_after_s)
     return make_attempt("finished", attempt, model, result="error", error=error, **facts)
 
 
@@ -422,3 +432,28 @@ def test_once_something_was_said_no_call_starts_the_answer_again(happenings: lis
         for step in journey.step(event, NOW):  # type: ignore[arg-type]
             if isinstance(step, Forward):
                 assert step.prefix is not None
+
+
+def test_who_was_evacuated_and_finds_no_token_waits_for_one_and_pays_then() -> None:
+    journey = calling(make_journey())
+    evacuated = failed("timeout", code="evacuated")
+    assert journey.step(evacuated, NOW) == [Decide(attempt=2, cause="failover", pays="m1")]
+    (park,) = journey.step(BudgetSpent(), NOW)
+    assert isinstance(park, Park)
+    assert NOW + TOKEN_WAIT_MS / 2 <= park.due_at <= NOW + TOKEN_WAIT_MS
+    assert journey.resume([], park.due_at) == [Decide(attempt=2, cause="retry", pays="m1")]
+    assert journey.step(BudgetSpent(), park.due_at) == [Park(2 * park.due_at - NOW)]
+
+
+def test_who_failed_and_finds_no_token_is_told_so() -> None:
+    journey = calling(make_journey())
+    journey.step(failed("provider_fault"), NOW)
+    (reply,) = journey.step(BudgetSpent(), NOW)
+    assert isinstance(reply, Reply)
+
+
+def test_a_refusal_for_want_of_a_provider_says_when_to_come_again_even_if_nobody_knows() -> None:
+    journey = make_journey()
+    (reply,) = journey.step(make_decision(1, "", "all_providers_unavailable"), NOW)
+    assert isinstance(reply, Reply)
+    assert reply.error.retry_after_s == 1.0

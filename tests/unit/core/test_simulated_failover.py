@@ -45,6 +45,7 @@ def test_the_simulated_worlds_are_as_bad_as_they_should_be() -> None:
         "deaths of owners": 20, "deaths of workers": 20, "deaths of health": 1, "probes": 50, "continued": 30,
         "stopped: evacuated": 20, "stopped: cancelled": 20, "later records": 5, "breaker silent": 5, "breaker limited": 10,
         "breaker error_rate": 3, "breaker failing": 10, "breaker ramp_done": 20, "breaker probe_failed": 10,
+        "breaker forced_open": 5, "breaker forced_closed": 5, "breaker auto": 10,
     }  # fmt: skip
     assert {what: counts[what] for what, least in expected.items() if counts[what] < least} == {}
 
