@@ -31,6 +31,7 @@ from connectors.providers.egress import GuardedResolver, checked_base_url
 from connectors.providers.error_bodies import names_state
 from connectors.providers.failures import failure_of
 from connectors.providers.limits import Limits, Timeouts
+from connectors.providers.rate_limits import pause_s
 from connectors.providers.retry_after import retry_after_s
 from connectors.providers.scrub import scrubbed
 from connectors.providers.sse import EventTooLargeError, SSEParser
@@ -76,6 +77,7 @@ class CallResult:
         deadline: the caller's own deadline ended it, which says nothing about the provider.
         usage: of the completion, or an estimate of what came before an error; None if nothing came.
         dropped: parameters of the request that were left out.
+        pause_s: until one more call like this fits the vendor's rate limits, by the headers of a good answer.
     """
 
     completion: Answer | None
@@ -87,6 +89,7 @@ class CallResult:
     deadline: bool = False
     usage: Usage | None = None
     dropped: tuple[str, ...] = ()
+    pause_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -102,6 +105,8 @@ class _Run:
     vendor_request_id: str | None = None
     bytes_sent: bool = True
     parser: StreamParser | None = None
+    headers: httpx.Headers = field(default_factory=httpx.Headers)
+    headers_at: float = 0.0
 
     def elapsed_ms(self) -> int:
         return round((time.monotonic() - self.started) * 1000)
@@ -186,6 +191,7 @@ class Driver:
             run.limits.hold("first_event", self._provider.timeouts.first_event_s)
         response = await self._transport.handle_async_request(self._request(wire))
         try:
+            run.headers, run.headers_at = response.headers, time.time()
             run.vendor_request_id = _request_id(response)
             if response.is_success and wire.stream and _is_stream(response):
                 return await self._read_stream(response, run)
@@ -271,6 +277,7 @@ class Driver:
             deadline=error is not None and run.limits.deadline_hit,
             usage=usage,
             dropped=dropped,
+            pause_s=_pause_s(run, completion.usage) if completion is not None else 0.0,
         )
 
     def _named(self, error: ProviderError, model: str) -> ProviderError:
@@ -341,6 +348,11 @@ def _is_stream(response: httpx.Response) -> bool:
 def _request_id(response: httpx.Response) -> str | None:
     told = response.headers.get("x-request-id") or response.headers.get("request-id")
     return told[:128] if told else None
+
+
+def _pause_s(run: _Run, usage: Usage) -> float:
+    """Of it what is left: a stream may have gone on for longer."""
+    return max(0.0, pause_s(run.headers, usage, now=run.headers_at) - (time.time() - run.headers_at))
 
 
 def _malformed(code: str, message: str) -> ProviderError:

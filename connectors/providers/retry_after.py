@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-__all__ = ["MAX_WAIT_S", "retry_after_s", "wait_in_text"]
+__all__ = ["MAX_WAIT_S", "duration_s", "number", "retry_after_s", "seconds_until", "wait_in_text"]
 
 MAX_WAIT_S = 86_400.0
 
@@ -52,28 +52,28 @@ def retry_after_s(
 def wait_in_text(text: str) -> float | None:
     """The wait named in a vendor's message ("try again in 6m0s", "retry in 2.4s"), in seconds."""
     found = _IN_TEXT.search(text[:2000].lower())
-    return None if found is None else _duration(found[1])
+    return None if found is None else duration_s(found[1])
 
 
 def _bounded(wait: float) -> float:
     return min(max(wait, 0.0), MAX_WAIT_S)
 
 
-def _number(text: str) -> float | None:
+def number(text: str) -> float | None:
     """A plain decimal; `float` alone would also take `nan`, `1e9` and `1_000`."""
     return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def _milliseconds(value: str | None) -> float | None:
-    number = None if value is None else _number(value.strip())
-    return None if number is None else number / 1000
+    read = None if value is None else number(value.strip())
+    return None if read is None else read / 1000
 
 
 def _header(value: str | None, now: float) -> float | None:
     if value is None:
         return None
-    number = _number(value.strip())
-    return _date(value, now) if number is None else number
+    read = number(value.strip())
+    return _date(value, now) if read is None else read
 
 
 def _date(value: str, now: float) -> float | None:
@@ -85,11 +85,11 @@ def _date(value: str, now: float) -> float | None:
         return None
 
 
-def _duration(text: str) -> float | None:
+def duration_s(text: str) -> float | None:
     """`12ms`, `6m0s`, `1h2m3.5s`, `20 seconds`; a bare number is seconds."""
     text = text.strip()
     if not _DURATION.fullmatch(text):
-        return _number(text)
+        return number(text)
     parts = [(float(amount), _UNIT_S.get(unit)) for amount, unit in _PART.findall(text)]
     known = [amount * unit for amount, unit in parts if unit is not None]
     return sum(known) if len(known) == len(parts) else None
@@ -104,17 +104,17 @@ def _reset(headers: Mapping[str, str], now: float) -> float | None:
     waits: list[float | None] = []
     for limit in _LIMITS:
         if _in_question(limit, headers.get(f"x-ratelimit-remaining-{limit}", "")):
-            waits.append(_duration(headers.get(f"x-ratelimit-reset-{limit}", "")))
+            waits.append(duration_s(headers.get(f"x-ratelimit-reset-{limit}", "")))
         if _in_question(limit, headers.get(f"anthropic-ratelimit-{limit}-remaining", "")):
-            waits.append(_timestamp(headers.get(f"anthropic-ratelimit-{limit}-reset", ""), now))
+            waits.append(seconds_until(headers.get(f"anthropic-ratelimit-{limit}-reset", ""), now))
     return max((wait for wait in waits if wait is not None), default=None)
 
 
 def _in_question(limit: str, remaining: str) -> bool:
-    return limit != "requests" or not _number(remaining.strip())
+    return limit != "requests" or not number(remaining.strip())
 
 
-def _timestamp(value: str, now: float) -> float | None:
+def seconds_until(value: str, now: float) -> float | None:
     """Seconds until a moment of RFC 3339; one without a zone is UTC."""
     try:
         at = datetime.fromisoformat(value.strip())

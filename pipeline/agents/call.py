@@ -238,6 +238,7 @@ class CallStage:
             log.exception("call raised", extra={"request_id": call.request_id, "provider": call.provider})
             result, stopped = None, INTERNAL
         if result is not None and result.completion is not None:
+            self._sensing.limited(call, result.pause_s)
             if writer is not None:
                 writer.stop()
             return await self._answered(flight, result, result.completion, continuation)

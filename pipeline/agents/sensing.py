@@ -23,6 +23,7 @@ __all__ = ["Sensing"]
 
 _EVERY_S = 0.25
 _PROBE_S = 10.0
+_MIN_PAUSE_S = 0.5
 
 
 class Sensing:
@@ -110,6 +111,15 @@ class Sensing:
                 self._local.failed(endpoint, kind, now_ms)
         if kind is not None or call.role == "probe":
             self._urgent.set()
+
+    def limited(self, call: Call, pause_s: float) -> None:
+        """A good answer said that the next one would not fit; what is over before anybody hears of it is not told."""
+        if pause_s < _MIN_PAUSE_S:
+            return
+        endpoint, wait_s = endpoint_of(call), closed_for_s(pause_s, self._tools.loaded.catalog)
+        until_ms = self._tools.now_ms() + int(wait_s * 1000)
+        self._sensor.limited(endpoint, until_ms)
+        self._local.limited(endpoint, until_ms)
 
     def _patience_ms(self, endpoint: str, stream: bool) -> int:
         """While little is known of an endpoint: what its provider may take at all."""

@@ -127,3 +127,16 @@ def test_who_owns_a_part_of_the_requests_has_that_part_of_the_retries_of_a_quiet
     assert [endpoints.may_retry("m") for _ in range(3)] == [True, True, False]
     endpoints.owned({0, 1, 2, 3})
     assert [endpoints.may_retry("m") for _ in range(9)] == [True] * 8 + [False]
+
+
+@pytest.mark.parametrize(("pause_s", "until"), [(0.3, None), (2.0, NOW + 2_000), (86_400.0, NOW + 60_000)])
+def test_a_limit_that_a_good_answer_told_closes_the_endpoint_before_the_first_429(
+    pause_s: float, until: int | None
+) -> None:
+    sensing, call = Sensing(tools(), None), make_call()  # type: ignore[arg-type]
+    sensing.started(call)
+    sensing.limited(call, pause_s)
+    sensing.finished(call, ended(call))
+    (signal,) = sensing._sensor.signals(NOW)
+    assert (signal.ok, signal.errors, signal.limited_until) == (1, {}, until)
+    assert sensing.is_out(make_call(2)) == (until is not None)

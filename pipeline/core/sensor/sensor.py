@@ -110,6 +110,11 @@ class Sensor:
         else:
             _count_failure(seen, kind, now_ms, retry_after_s)
 
+    def limited(self, endpoint: str, until_ms: int) -> None:
+        """The vendor said, with a good answer, until when it takes no more; said with the next `urgent` or `signals`."""
+        seen = self._endpoints.setdefault(endpoint, _Endpoint())
+        seen.limited_until, seen.changed = max(seen.limited_until, until_ms), True
+
     def probe_finished(self, endpoint: str, attempt_id: str, *, kind: ErrorKind | None) -> None:
         """Said with the next `urgent` or `signals`."""
         seen = self._endpoints.setdefault(endpoint, _Endpoint())

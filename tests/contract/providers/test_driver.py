@@ -275,6 +275,20 @@ async def test_a_rate_limit_says_how_long_whatever_its_status(status: int, heade
     assert (error.kind, error.retry_after_s) == (ErrorKind.RATE_LIMITED, wait)
 
 
+async def test_a_good_answer_says_when_the_next_one_would_fit() -> None:
+    limits = (
+        "x-ratelimit-limit-requests: 60\r\nx-ratelimit-remaining-requests: {}\r\nx-ratelimit-reset-requests: 1m0s\r\n"
+    )
+
+    async def script(connection: Connection) -> None:
+        left = 2 - len(connection.server.requests)
+        await connection.answer(json.dumps(ANSWER).encode(), headers=limits.format(left))
+
+    async with serving(script) as (_, client):
+        pauses_s = [(await ask(client)).pause_s for _ in range(2)]
+    assert pauses_s[0] == 0.0 < pauses_s[1] <= 1.0
+
+
 async def test_a_key_that_the_vendor_repeats_is_not_shown() -> None:
     async def script(connection: Connection) -> None:
         body = {"error": {"message": f"{'x ' * 145}wrong key {KEY} at http://127.0.0.1/x", "code": "invalid_api_key"}}
