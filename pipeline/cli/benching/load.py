@@ -25,12 +25,13 @@ class Wish:
     tokens: int = 20
     cadence_ms: int | None = None
     stream: bool = False
+    model: str = MODEL
 
     def body(self) -> bytes:
         cadence = "" if self.cadence_ms is None else f" cadence_ms={self.cadence_ms}"
         text = f"{next(_number)} [[sim: latency_ms={self.latency_ms} tokens={self.tokens}{cadence}]]"
         return orjson.dumps(
-            {"model": MODEL, "stream": self.stream, "messages": [{"role": "user", "content": f"Question {text}"}]}
+            {"model": self.model, "stream": self.stream, "messages": [{"role": "user", "content": f"Question {text}"}]}
         )
 
 

@@ -18,16 +18,21 @@ from pipeline.cli.errors import CliError
 KEY = "mr_bench-key-of-tenant-bench"
 DIRECT_KEY = "sk-sim-bench"
 MODEL = "gpt-4.1-mini"
+FAILOVER = "failover"
+"""A route whose first model is at a provider where nobody listens."""
 _START_S, _STOP_S = 180, 20
 _CATALOG = """
 version: 1
 providers:
   sim: {{adapter: openai, base_url: "{url}", api_key_env: BENCH_SIM_KEY, region: us, allow_private_egress: true,
          max_in_flight: 400}}
+  away: {{adapter: openai-compatible, base_url: "http://127.0.0.1:{nobody}/v1", region: us, allow_private_egress: true}}
 models:
   gpt-4.1-mini: {{provider: sim, quality_prior: 0.8}}
+  away-model: {{provider: away, price: {{input_per_mtok_usd: 1.0, output_per_mtok_usd: 1.0}}}}
 routes:
   auto: {{candidates: ["*"], deadline_s: 60}}
+  failover: {{order: [away-model, gpt-4.1-mini], deadline_s: 60}}
 tenants:
   bench: {{keys_env: BENCH_KEYS, routes: ["*"]}}
 """
@@ -79,11 +84,12 @@ async def _start_platform(folder: Path, base_url: str) -> Process:
     from connectors.local_broker.ports import random_free_port
 
     catalog = folder / "catalog.yaml"
-    catalog.write_text(_CATALOG.format(url=base_url), encoding="utf-8")
     env = os.environ | {"MILLRACE_CONFIG": str(catalog), "BENCH_SIM_KEY": DIRECT_KEY, "BENCH_KEYS": KEY}
     env.pop("MILLRACE_KAFKA_BOOTSTRAP", None)
     kafka = random_free_port()
     port = random_free_port(besides=kafka)
+    nobody = random_free_port(besides=port)
+    catalog.write_text(_CATALOG.format(url=base_url, nobody=nobody), encoding="utf-8")
     return await _start(
         "-m", "pipeline", "up", "--data-dir", str(folder / "data"), "--broker", "kafka",
         "--kafka-port", str(kafka), "--port", str(port), env=env, stdin=DEVNULL,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.cli.benching.load import Callers, Outcomes, Wish, percentile
-from pipeline.cli.benching.place import Place
+from pipeline.cli.benching.place import FAILOVER, Place
 from pipeline.cli.benching.usage import Meter, ours
 
 Run = dict[str, Any]
@@ -36,6 +36,7 @@ async def measure(place: Place, callers: Callers, extent: Extent) -> AsyncIterat
     await callers.at_once(place.gateway, Wish(stream=True), 16)
     for stream in (False, True):
         yield await one_at_a_time(place, callers, extent, stream=stream)
+    yield await failover(place, callers, extent)
     for _ in range(extent.rounds):
         for in_flight in (32, 256):
             yield await many(place, callers, extent, in_flight=in_flight)
@@ -56,6 +57,22 @@ async def one_at_a_time(place: Place, callers: Callers, extent: Extent, *, strea
     if stream:
         run["added_first_ms"] = _added(direct.first_ms, through.first_ms)
     return run
+
+
+async def failover(place: Place, callers: Callers, extent: Extent) -> Run:
+    """Once the breaker of the first candidate is open: the second one's answer, against asking for it by name."""
+    by_name, away = Wish(), Wish(model=FAILOVER)
+    await callers.at_once(place.gateway, away, 16)  # the breaker opens
+    plain, failed_over = Outcomes(), Outcomes()
+    meter = Meter(place.pids)
+    for _ in range(extent.one_at_a_time):
+        await callers.one(place.gateway, by_name, plain)
+        await callers.one(place.gateway, away, failed_over)
+    return {
+        "name": "failover, breaker open", "requests": failed_over.count, "failed": plain.failed + failed_over.failed,
+        "foreign_cores": meter.foreign_cores(), "by_name_ms": _figures(plain), "failover_ms": _figures(failed_over),
+        "added_ms": _added(plain.total_ms, failed_over.total_ms), "ratios": {},
+    }  # fmt: skip
 
 
 async def many(place: Place, callers: Callers, extent: Extent, *, in_flight: int) -> Run:
