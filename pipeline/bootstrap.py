@@ -28,6 +28,7 @@ from connectors.kafka.tail import Tail
 from connectors.providers.driver import Driver, ProviderEndpoint
 from connectors.providers.limits import Timeouts
 from pipeline.agents.call import CallStage
+from pipeline.agents.estimate import estimated_usage
 from pipeline.agents.health import HealthStage
 from pipeline.agents.retry import RetryRelay
 from pipeline.agents.route import RouteStage
@@ -281,7 +282,8 @@ class Host:
                     timeouts=Timeouts(**row.timeouts.model_dump()),
                     allow_private_egress=row.allow_private_egress,
                     max_connections=row.max_in_flight + 16,
-                )
+                ),
+                estimate=estimated_usage,
             )
         return drivers
 

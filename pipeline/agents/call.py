@@ -370,7 +370,7 @@ class CallStage:
             "cancelled" if stopped == "cancelled" else "error",
             error=AttemptError(kind, code=stopped),
             usage=Usage(
-                input_tokens=flight.call.input_tokens, output_tokens=writer.pieces if writer else 0, estimated=True
+                input_tokens=flight.call.input_tokens, output_tokens=writer.tokens if writer else 0, estimated=True
             ),
             streamed=bool(writer and writer.sent),
         )

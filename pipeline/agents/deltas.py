@@ -1,14 +1,14 @@
 """The writer of one stream's `deltas`: the first piece at once, then micro-batches, in order, one record at a time."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
 from connectors.providers import Delta as Piece
 from connectors.providers import WireRequest
-from pipeline.core.continuation import Continuation
+from pipeline.core.continuation import Continuation, pieces_tokens
 from pipeline.emit import Emit
 from schemas.events import Call, Delta
 
@@ -28,7 +28,7 @@ class DeltaWriter:
         self._waiting: list[Any] = []
         self._seq = 0
         self._writer: asyncio.Task[None] | None = None
-        self.pieces = 0
+        self._taken: list[Mapping[str, Any]] = []
         self._dropped: list[str] = []
 
     def begin(self, wire: WireRequest) -> None:
@@ -39,8 +39,13 @@ class DeltaWriter:
     def sent(self) -> bool:
         return self._seq > 0 or bool(self._waiting)
 
+    @property
+    def tokens(self) -> int:
+        """Of all that came, by our own count."""
+        return pieces_tokens(self._taken)
+
     def add(self, pieces: Sequence[Piece]) -> None:
-        self.pieces += len(pieces)
+        self._taken += [piece.delta for piece in pieces]
         for piece in pieces:
             if piece.index == 0:  # further choices come whole, with the response
                 self._wait(piece.delta)

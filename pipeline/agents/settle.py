@@ -7,17 +7,21 @@ from pipeline.core.pricing import cost_nano_usd, is_estimate
 from pipeline.emit import Emit
 from pipeline.stage import StageApp
 from pipeline.tools import Tools
+from schemas.completion import Usage
 from schemas.events import Attempt, Cost, Ref
 from schemas.ids import cost_id
 
 
 def booked(event: Attempt, *, effective: bool) -> Cost | None:
-    """The ledger's line; None where nothing was sent to a provider (no usage). Booked twice it has the same id.
+    """The ledger's line; None for an event of the first version, which has no price. Booked twice it has the same id.
 
+    Where nothing came it is zero: a fact if the vendor refused with a status, else an estimate.
     `effective`: the caller got this answer.
     """
-    if event.usage is None or event.price is None:
+    if event.price is None:
         return None
+    is_refused = event.error is not None and event.error.status is not None
+    usage = event.usage or Usage(estimated=not is_refused)
     return Cost(
         cost_id=cost_id(event.attempt_id, "charge", event.price.version),
         request_id=event.request_id,
@@ -30,10 +34,10 @@ def booked(event: Attempt, *, effective: bool) -> Cost | None:
         provider=event.provider,
         model=event.model,
         role=event.role,
-        usage=event.usage,
-        cost_nano_usd=cost_nano_usd(event.usage, event.price),
+        usage=usage,
+        cost_nano_usd=cost_nano_usd(usage, event.price),
         price_version=event.price.version,
-        estimated=is_estimate(event.usage, event.price),
+        estimated=is_estimate(usage, event.price),
         effective=effective,
         kind="charge",
         at=event.finished_at or event.started_at,

@@ -18,10 +18,20 @@ from typing import Any
 
 import orjson
 
+from pipeline.core.classify.tokens import count_tokens
 from schemas.completion import Choice, Completion, Usage
 from schemas.events import Delta, Prefix
 
-__all__ = ["MIN_OVERLAP", "Continuation", "Seam", "continued", "delivered", "heard_tokens", "rough_tokens"]
+__all__ = [
+    "MIN_OVERLAP",
+    "Continuation",
+    "Seam",
+    "continued",
+    "delivered",
+    "heard_tokens",
+    "pieces_tokens",
+    "prefix_tokens",
+]
 
 MIN_OVERLAP = 16
 
@@ -85,29 +95,32 @@ class _Reader:
         return True
 
 
-def rough_tokens(prefix: Prefix) -> int:
-    """Four bytes a token, for want of the vendor's word."""
-    return _tokens(prefix.content + prefix.reasoning_content)
+def prefix_tokens(prefix: Prefix) -> int:
+    """By our own count, for want of the vendor's word."""
+    return count_tokens(prefix.content) + count_tokens(prefix.reasoning_content)
 
 
 def heard_tokens(deltas: Iterable[Delta]) -> int:
-    """The same of pieces, whatever they are pieces of."""
-    return _tokens("".join(text for delta in deltas for text in _strings(delta.data)))
+    """The same of deltas, whatever they are pieces of."""
+    return pieces_tokens(piece for delta in deltas for piece in _pieces(delta.data))
 
 
-def _tokens(text: str) -> int:
-    return -(-len(text.encode("utf-8", "replace")) // 4)
+def pieces_tokens(pieces: Iterable[Mapping[str, Any]]) -> int:
+    return count_tokens("".join(text for piece in pieces for text in _strings(piece)))
 
 
-def _strings(data: bytes) -> Iterator[str]:
+def _pieces(data: bytes) -> list[dict[str, Any]]:
     try:
         pieces: list[dict[str, Any]] = orjson.loads(data)
     except orjson.JSONDecodeError:
-        return
-    for piece in pieces:
-        yield from (piece[name] for name in ("reasoning_content", "content", "refusal") if piece.get(name))
-        for call in piece.get("tool_calls") or ():
-            yield (call.get("function") or call.get("custom") or {}).get("arguments") or ""
+        return []
+    return pieces
+
+
+def _strings(piece: Mapping[str, Any]) -> Iterator[str]:
+    yield from (piece[name] for name in ("reasoning_content", "content", "refusal") if piece.get(name))
+    for call in piece.get("tool_calls") or ():
+        yield (call.get("function") or call.get("custom") or {}).get("arguments") or ""
 
 
 # --- what is asked -------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from pipeline.core.continuation import rough_tokens
+from pipeline.core.continuation import prefix_tokens
 from pipeline.core.outcomes import Collect, Decide, End, Forward, Orphan, Park, Recover, Reply, Step
 from pipeline.core.pricing import cost_nano_usd
 from schemas.completion import Usage
@@ -275,7 +275,7 @@ class Journey:
         self.prefix = replace(
             prefix,
             input_tokens=self.said.input_tokens or self.request.features.input_tokens,
-            output_tokens=self.said.output_tokens or rough_tokens(prefix),
+            output_tokens=self.said.output_tokens or prefix_tokens(prefix),
         )
         return [replace(owed, cause="continuation")]
 

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline.core.continuation import MIN_OVERLAP, Continuation, Seam, continued, delivered, heard_tokens, rough_tokens
+from pipeline.core.continuation import (
+    MIN_OVERLAP,
+    Continuation,
+    Seam,
+    continued,
+    delivered,
+    heard_tokens,
+    prefix_tokens,
+)
 from schemas.completion import Choice, Completion, ToolCall, Usage
 from schemas.events import Delta, Prefix
 
@@ -84,10 +92,11 @@ def test_nothing_at_all_is_an_empty_prefix() -> None:
     assert found.is_empty
 
 
-def test_tokens_are_four_bytes_each() -> None:
-    assert rough_tokens(prefix("abcde")) == 2
+def test_tokens_are_counted_over_the_joined_text() -> None:
+    assert prefix_tokens(prefix("One by one the words arrive.")) == 7
     call = {"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}
-    assert heard_tokens([delta(1, 0, say("ab"), call), Delta("r1", "acme", 1, 1, "chunk", b"[")]) == 1
+    heard = [delta(1, 0, say("One by one the wo"), say("rds arrive.")), Delta("r1", "acme", 1, 1, "chunk", b"[")]
+    assert (heard_tokens(heard), heard_tokens([delta(1, 0, call)])) == (7, 1)
 
 
 # --- what is asked
