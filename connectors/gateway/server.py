@@ -7,9 +7,12 @@ from contextlib import AbstractContextManager, nullcontext
 import uvicorn
 from starlette.types import ASGIApp
 
-__all__ = ["Server", "serve"]
+__all__ = ["KEEP_ALIVE_S", "Server", "serve"]
 
 _GRACE_S = 5
+KEEP_ALIVE_S = 75
+"""Longer than clients and proxies keep an idle connection (httpx 5 s, load balancers 60 s): else the server closes it in
+the moment in which they send the next request, and they see a lost connection."""
 
 
 class _Hosted(uvicorn.Server):
@@ -48,7 +51,7 @@ async def serve(app: ASGIApp, host: str, port: int) -> Server:
         raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
     config = uvicorn.Config(
         app, access_log=False, log_config=None, lifespan="off", server_header=False, date_header=False,
-        timeout_graceful_shutdown=_GRACE_S, ws="none",
+        timeout_graceful_shutdown=_GRACE_S, timeout_keep_alive=KEEP_ALIVE_S, ws="none",
     )  # fmt: skip
     server = _Hosted(config)
     task = asyncio.ensure_future(server.serve(sockets=[bound]))

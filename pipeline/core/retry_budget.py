@@ -1,8 +1,8 @@
 """The retry budget: how many calls beyond the first ones a provider gets, so that retries never feed an outage.
 
-At any moment, over the last 10 s: retries <= 0.2 x first attempts + 1 per second. So a first attempt earns 0.2 tokens
-which expire after 10 s, and a quiet system may still retry. In every 10 s that end with a retry, calls are at most
-1.2 x first attempts + 10 (the idea: Finagle's RetryBudget; here retries count for the whole window as well).
+At any moment, over the last 10 s: retries <= 0.2 x first attempts + 1 per second. So a first attempt earns 0.2 tokens,
+and a quiet system may still retry. Tokens expire after 9 s, retries count for 10: so in every 10 s that end with a retry,
+or within a second after one, calls are at most 1.2 x first attempts + 10 (the idea: Finagle's RetryBudget).
 
 Each `route` process has its own, and of the one per second the share of the partitions that it owns: so the sum holds
 over all of them. Reroutes around an open breaker and `returned` calls are free.
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 __all__ = ["FLOOR_PER_S", "RetryBudget"]
 
 WINDOW_MS = 10_000
+EARNED_MS = 9_000
 FLOOR_PER_S = 1.0
 _STEP_MS = 100
 
@@ -71,7 +72,6 @@ class RetryBudget:
     def _account(self, provider: str, now_ms: int) -> _Account:
         """A step that is partly out of the window earns nothing any more, and what was taken in it still counts."""
         account = self._accounts.setdefault(provider, _Account())
-        oldest = (now_ms - WINDOW_MS) // _STEP_MS
-        account.firsts.forget(oldest + 1)
-        account.retries.forget(oldest)
+        account.firsts.forget((now_ms - EARNED_MS) // _STEP_MS + 1)
+        account.retries.forget((now_ms - WINDOW_MS) // _STEP_MS)
         return account

@@ -1,6 +1,7 @@
 """Every way in which a provider can fail, over the whole platform and the real SDK: the caller gets an answer, once."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ routes:
 tenants:
   main:  {{keys_env: TEST_MAIN_KEYS, routes: ["*"]}}
 # Faults are scripted one by one: only a row of them, or silence, is an outage.
-breaker: {{open_s: 1, open_max_s: 2, min_samples: 1000000}}
+breaker: {{open_s: 1, open_max_s: 3, min_samples: 1000000}}
 # One fault follows another here, faster than a budget of one in five allows.
 retry: {{budget_ratio: 1.0}}
 """
@@ -47,7 +48,8 @@ ORDINARY = (
     "refused", "500", "503", "529", "silent", "headers_only", "drip", "cut_before", "malformed", "error_200"
 )  # fmt: skip
 MIDDLE = ("cut_after", "stall", "early_end")
-OUTAGE_S, RATE = 10.0, 3.0
+OUTAGE_S = float(os.environ.get("MILLRACE_FAILOVER_OUTAGE_S", "10"))
+RATE = float(os.environ.get("MILLRACE_FAILOVER_RATE", "3"))
 ENDPOINT = "first/small/us"
 
 

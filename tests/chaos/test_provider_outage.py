@@ -25,6 +25,7 @@ REQUESTS = int(os.environ.get("MILLRACE_OUTAGE_REQUESTS", "240"))
 KINDS = os.environ.get("MILLRACE_OUTAGE_KINDS", "refused,500,silent").split(",")
 DOWN_S = REQUESTS / RATE
 BASE_S = float(os.environ.get("MILLRACE_OUTAGE_BASE_S", "2"))
+ALL_DOWN_S = float(os.environ.get("MILLRACE_ALL_DOWN_S", "4"))
 DEADLINE_S = 3
 WARM_UP = 120
 LAYOUT = ("--split", "--scale", "route=2", "--scale", "call=2")
@@ -185,12 +186,12 @@ def check_outage(report: dict[str, Any], *, kills: bool = False) -> None:
 
 async def everything_down(world: World) -> None:
     """Nobody answers: what can wait waits, the rest is told in time, and hardly a call is made."""
-    down_s, load = 4.0, world.load()
+    load = world.load()
     load.headers = {"x-deadline-ms": str(DEADLINE_S * 1000)}
     async with load.running():
         start = time.time()
         await asyncio.gather(*(provider.fail("500") for provider in world.providers.values()))
-        await asyncio.sleep(down_s)
+        await asyncio.sleep(ALL_DOWN_S)
         await asyncio.gather(*(provider.fail("") for provider in world.providers.values()))
         down = Span(start, time.time())
         await world.all_closed(down.start, 25)

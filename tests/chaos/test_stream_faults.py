@@ -6,20 +6,16 @@ No half answer is said to be whole, and what is booked is what was delivered.
 import asyncio
 import contextlib
 import os
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
-from aiokafka import AIOKafkaConsumer
 from openai import AsyncOpenAI, OpenAIError
 
 from connectors.simulator import Simulator, tokens
-from schemas.codec import decode
-from schemas.events import Attempt, Cost, Delta, Response
+from tests.chaos.books import Books, books_of, complete
 from tests.chaos.platform import CATALOG, KEY, platform
 
 STREAMS = int(os.environ.get("MILLRACE_STREAMS", "1000"))
@@ -33,9 +29,6 @@ NO_FAULTS = ("no_done+split_bytes", "no_usage+join_events")
 """The answer is whole in these: only the vendor's last words are missing."""
 FIRST = "gpt-4.1-mini"
 TIMEOUTS = "timeouts: {connect_s: 2, first_event_s: 2, gap_s: 1, total_s: 30}"
-TOPICS: dict[str, type] = {
-    "llm.deltas.v1": Delta, "llm.attempts.v1": Attempt, "llm.costs.v1": Cost, "llm.responses.v1": Response,
-}  # fmt: skip
 
 
 def catalog(simulator: Simulator) -> str:
@@ -54,36 +47,6 @@ class Seen:
     finish: list[str] = field(default_factory=list)
     error: str = ""
     request_id: str = ""
-
-
-@dataclass(slots=True)
-class Books:
-    """What the topics say of one request; the first outcome is the one that counts."""
-
-    deltas: list[Delta] = field(default_factory=list)
-    attempts: dict[str, Attempt] = field(default_factory=dict)
-    costs: dict[str, Cost] = field(default_factory=dict)
-    response: Response | None = None
-
-    def take(self, event: Any) -> None:
-        match event:
-            case Delta(kind="chunk"):
-                self.deltas.append(event)
-            case Attempt(phase="finished"):
-                self.attempts.setdefault(event.attempt_id, event)
-            case Cost():
-                self.costs.setdefault(event.attempt_id, event)
-            case Response():
-                self.response = self.response or event
-
-    @property
-    def is_complete(self) -> bool:
-        calls = self.response.attempts if self.response is not None else len(self.attempts) + 1
-        return len(self.attempts) >= max(1, calls) and self.attempts.keys() == self.costs.keys()
-
-    def said(self, attempt: int) -> str:
-        pieces = [piece for delta in self.deltas if delta.attempt == attempt for piece in orjson.loads(delta.data)]
-        return "".join(piece.get("content") or "" for piece in pieces)
 
 
 def wish(number: int) -> Seen:
@@ -124,40 +87,6 @@ async def asked(client: AsyncOpenAI) -> list[Seen]:
             return await ask(client, number)
 
     return list(await asyncio.gather(*(one(number) for number in range(STREAMS))))
-
-
-@contextlib.asynccontextmanager
-async def books_of(kafka: str) -> AsyncIterator[tuple[defaultdict[str, Books], asyncio.Event]]:
-    found: defaultdict[str, Books] = defaultdict(Books)
-    changed = asyncio.Event()
-    consumer = AIOKafkaConsumer(*TOPICS, bootstrap_servers=kafka, auto_offset_reset="earliest", group_id=None)
-
-    async def read() -> None:
-        async for record in consumer:
-            event: Any = decode(TOPICS[record.topic], record.value)
-            found[event.request_id].take(event)
-            changed.set()
-
-    await consumer.start()
-    reading = asyncio.create_task(read())
-    try:
-        yield found, changed
-    finally:
-        reading.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await reading
-        await consumer.stop()
-
-
-async def complete(found: defaultdict[str, Books], changed: asyncio.Event, wanted: set[str]) -> None:
-    missing = wanted
-    try:
-        async with asyncio.timeout(20):
-            while missing := {request_id for request_id in missing if not found[request_id].is_complete}:
-                changed.clear()
-                await changed.wait()
-    except TimeoutError:
-        raise AssertionError({request_id: found[request_id] for request_id in list(missing)[:3]}) from None
 
 
 def truncated(seen: Seen, books: Books) -> str:

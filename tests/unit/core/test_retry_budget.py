@@ -31,12 +31,12 @@ def test_five_first_attempts_earn_one_retry() -> None:
     assert budget.tokens("openai", NOW + 50) == 0.0
 
 
-def test_what_was_earned_expires_after_ten_seconds() -> None:
+def test_what_was_earned_expires_after_nine_seconds() -> None:
     budget = RetryBudget(floor_per_s=0)
     for _ in range(50):
         budget.first_attempt("openai", NOW)
-    assert budget.tokens("openai", NOW + 9_800) == 10.0
-    assert budget.tokens("openai", NOW + 10_000) == 0.0
+    assert budget.tokens("openai", NOW + 8_800) == 10.0
+    assert budget.tokens("openai", NOW + 9_000) == 0.0
 
 
 def test_providers_do_not_share() -> None:
@@ -60,7 +60,7 @@ ARRIVALS = st.lists(
 
 @settings(derandomize=True, max_examples=200, deadline=None)
 @given(arrivals=ARRIVALS, offset=st.integers(0, 99))
-def test_calls_in_any_ten_seconds_up_to_a_retry_are_at_most_a_fifth_more_and_one_a_second(
+def test_calls_in_any_ten_seconds_up_to_a_second_after_a_retry_are_at_most_a_fifth_more_and_one_a_second(
     arrivals: list[tuple[int, int, int]], offset: int
 ) -> None:
     budget, at = RetryBudget(), NOW + offset
@@ -72,10 +72,8 @@ def test_calls_in_any_ten_seconds_up_to_a_retry_are_at_most_a_fifth_more_and_one
             budget.first_attempt("openai", at)
         firsts += [at] * first
         retries += [at] * taken(budget, at, wanted)
-    for retry_at in set(retries):
-        in_window = [
-            bisect_right(calls, retry_at) - bisect_right(calls, retry_at - WINDOW_MS) for calls in (firsts, retries)
-        ]
+    for end in {retry_at + after for retry_at in retries for after in (0, 437, 999)}:
+        in_window = [bisect_right(calls, end) - bisect_right(calls, end - WINDOW_MS) for calls in (firsts, retries)]
         assert sum(in_window) <= 1.2 * in_window[0] + 10 + 1e-6
 
 
