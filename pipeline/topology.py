@@ -42,7 +42,7 @@ FLOW: tuple[Stage, ...] = (
           reads=(t.CALLS,), looks_at=(t.CANCELS, t.BREAKERS), emits=(t.ATTEMPTS, t.DELTAS, t.RESPONSES, t.DEAD_LETTERS),
           logs=(t.SIGNALS,)),
     Stage("settle", "route", "pipeline/agents/settle.py", "book every finished attempt, drive its request",
-          reads=(t.ATTEMPTS,), logs=(t.COSTS,), hands_to="route"),
+          reads=(t.ATTEMPTS,), looks_at=(t.COSTS,), logs=(t.COSTS,), hands_to="route"),
     Stage("health", "health", "pipeline/agents/health.py", "judge the endpoints, probe those that are out",
           reads=(t.SIGNALS,), looks_at=(t.BREAKERS,), emits=(t.BREAKERS, t.CALLS, t.DEAD_LETTERS)),
     Stage("retry", "retry", "pipeline/agents/retry.py", "hold what waits until it is due",

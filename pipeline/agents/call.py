@@ -154,7 +154,7 @@ class CallStage:
         if flight is not None and flight.place == (record.topic, record.partition, record.offset):
             return  # the running call acks this offset when it has ended
         if flight is None and call.attempt_id not in self._seen:
-            await self._emit.attempt(_phase(call, "returned", self._tools), call.partition_key)
+            await self._emit.attempt(_returned(call, self._tools), call.partition_key)
             if call.role == "probe":
                 self._sensing.probe_lost(call)
         self._app.ack(record.topic, record.partition, record.offset)
@@ -410,6 +410,13 @@ def _phase(call: Call, phase: str, tools: Tools) -> Attempt:
         tags=call.tags,
         price=call.price,
     )
+
+
+def _returned(call: Call, tools: Tools) -> Attempt:
+    """With what its books need if it was sent: since when, and how much went out."""
+    event = _phase(call, "returned", tools)
+    event.started_at, event.usage = call.routed_at, Usage(call.input_tokens, estimated=True)
+    return event
 
 
 def _forget(memory: "OrderedDict[Any, float]", seconds: float) -> None:

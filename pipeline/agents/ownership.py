@@ -15,10 +15,12 @@ from pipeline.tools import Tools
 from schemas import headers as h
 from schemas import topics as t
 from schemas.codec import Undecodable, decode
-from schemas.events import Attempt, Idempotency, Parked, Ref
+from schemas.events import Attempt, Cost, Idempotency, Parked, Ref
 
 ANSWERED_MEMORY = 100_000
 IDEMPOTENCY_MEMORY = 500_000
+BOOKED_MEMORY = 50_000
+SLACK_MS = 1_000
 LOOK_BACK_MS = 60_000
 """Outcomes of the last minute are known after a takeover, so that a record produced twice is answered once."""
 
@@ -44,14 +46,27 @@ class OpenRequest:
             self.timers.pop().cancel()
 
 
+@dataclass(slots=True, frozen=True)
+class Line:
+    """What stands in the ledger for an attempt, or will once `written`."""
+
+    cost_nano_usd: int
+    estimated: bool
+    written: "asyncio.Future[None] | None" = None
+
+
 @dataclass(slots=True)
 class Partition:
-    """One owned partition of the tenant key. `answered`: outcome known, with its place where known."""
+    """One owned partition of the tenant key.
+
+    `answered`: outcome known, with its place where known. `booked`: lines of the ledger by their cost id.
+    """
 
     open: dict[Id, OpenRequest] = field(default_factory=dict)
     history: defaultdict[Id, list[Attempt]] = field(default_factory=lambda: defaultdict(list))
     answered: OrderedDict[Id, Ref | None] = field(default_factory=OrderedDict)
     idempotency: OrderedDict[Id, Idempotency] = field(default_factory=OrderedDict)
+    booked: OrderedDict[str, Line] = field(default_factory=OrderedDict)
 
     def answer(self, request: Id, ref: Ref | None) -> None:
         """The first record is the outcome: of two places the earlier one stays."""
@@ -61,6 +76,11 @@ class Partition:
         self.history.pop(request, None)
         while len(self.answered) > ANSWERED_MEMORY:
             self.answered.popitem(last=False)
+
+    def book(self, cost_id: str, line: Line) -> None:
+        self.booked[cost_id] = line
+        while len(self.booked) > BOOKED_MEMORY:
+            self.booked.popitem(last=False)
 
     def store(self, event: Idempotency) -> None:
         """The newest last, so that the oldest are dropped where there are too many."""
@@ -120,6 +140,11 @@ class Ownership:
         async for record in self._read(t.RESPONSES, number, min(since, now - LOOK_BACK_MS)):
             if (request := id_of(record)) is not None:
                 partition.answer(request, Ref(record.topic, record.partition, record.offset))
+        settled = self._tools.topic(t.ATTEMPTS.name), number
+        async for record in self._read(t.COSTS, number, await self._committed_ms(settled, assigned, now) - SLACK_MS):
+            cost = decode(Cost, record.value)
+            if not isinstance(cost, Undecodable):
+                partition.book(cost.cost_id, Line(cost.cost_nano_usd, cost.estimated))
         async for record in self._read(t.ATTEMPTS, number, since):
             if id_of(record) in partition.answered:
                 continue  # most are: their headers say it, undecoded
@@ -130,16 +155,16 @@ class Ownership:
 
     async def _first_open_ms(self, number: int, assigned: dict[tuple[str, int], Assigned], now: int) -> int:
         """When the oldest request that may be open was accepted."""
-        times = [now]
-        for topic in (t.REQUESTS, t.RETRIES_DUE):
-            name = self._tools.topic(topic.name)
-            place = assigned.get((name, number))
-            if place is None or (place.committed or 0) >= place.end:
-                continue
-            record = await self._tools.scanner.fetch(name, number, place.committed or 0)
-            if record is not None:
-                times.append(_accepted_ms(record))
-        return min(times) - 1000
+        places = [(self._tools.topic(topic.name), number) for topic in (t.REQUESTS, t.RETRIES_DUE)]
+        return min([await self._committed_ms(place, assigned, now) for place in places]) - SLACK_MS
+
+    async def _committed_ms(self, place: tuple[str, int], assigned: dict[tuple[str, int], Assigned], now: int) -> int:
+        """The time of the first record that is not committed; now if all are."""
+        known = assigned.get(place)
+        if known is None or (known.committed or 0) >= known.end:
+            return now
+        record = await self._tools.scanner.fetch(*place, known.committed or 0)
+        return now if record is None else _accepted_ms(record)
 
     def _read(self, topic: t.Topic, partition: int, since_ms: int | None) -> Any:
         return self._tools.scanner.read(self._tools.topic(topic.name), partition, since_ms=since_ms)

@@ -1,4 +1,4 @@
-"""What was written of an answer: the whole on `responses`, pieces of it on `deltas`.
+"""What was written of a call: the answer on `responses`, pieces of it on `deltas`, its own events on `attempts`.
 
 A kill loses many calls at once, and reading is what their takeover costs. So everybody who asks while a read of the same
 partition runs shares the next one. Not the running one: its end may lie before what the asker has to see.
@@ -15,7 +15,7 @@ from pipeline.tools import Tools
 from schemas import headers as h
 from schemas import topics as t
 from schemas.codec import Undecodable, decode
-from schemas.events import Attempt, Delta, Ref
+from schemas.events import Attempt, Delta, Ref, Response
 
 SLACK_MS = 1000
 """Clocks of worker and broker differ."""
@@ -36,11 +36,23 @@ class Recovery:
         self._asking: defaultdict[tuple[str, int], list[Asked]] = defaultdict(list)
         self._reading: dict[tuple[str, int], asyncio.Task[None]] = {}
 
-    async def answer(self, started: Attempt, partition: int) -> Ref | None:
+    async def answer(self, started: Attempt, partition: int) -> tuple[Ref, Response] | None:
         """The first record of the request on its partition of `responses` since the attempt started."""
         request = (started.tenant, started.request_id)
-        found = await self._read_since(self._tools.topic(t.RESPONSES.name), partition, request, started.started_at)
-        return Ref(found[0].topic, found[0].partition, found[0].offset) if found else None
+        for record in await self._read_since(
+            self._tools.topic(t.RESPONSES.name), partition, request, started.started_at
+        ):
+            response = decode(Response, record.value)
+            if isinstance(response, Response):
+                return Ref(record.topic, record.partition, record.offset), response
+        return None
+
+    async def events(self, returned: Attempt, partition: int) -> list[Attempt]:
+        """All events of the request's attempts since the one that came back was ordered."""
+        request = (returned.tenant, returned.request_id)
+        found = await self._read_since(self._tools.topic(t.ATTEMPTS.name), partition, request, returned.started_at)
+        events = (decode(Attempt, record.value) for record in found)
+        return [event for event in events if isinstance(event, Attempt)]
 
     async def pieces(self, tenant: str, request_id: str, since_ms: int) -> list[Delta] | None:
         """The pieces that went out since then, of all attempts, as they came; None if one cannot be read."""

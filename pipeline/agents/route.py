@@ -14,12 +14,13 @@ from typing import Any
 
 from pipeline.agents.endpoints import Endpoints
 from pipeline.agents.enrich import Elsewhere, Enricher, Refused
+from pipeline.agents.lost import Found, LostCalls
 from pipeline.agents.ownership import Id, OpenRequest, Ownership, Partition, id_of
 from pipeline.agents.recovery import Recovery
 from pipeline.agents.settle import Ledger
 from pipeline.core import decide as deciding
 from pipeline.core import records
-from pipeline.core.continuation import delivered, heard_tokens
+from pipeline.core.continuation import delivered
 from pipeline.core.journey import (
     BudgetSpent,
     CancelAsked,
@@ -62,6 +63,7 @@ class RouteStage:
         self._own = Ownership(tools)
         self._enricher = Enricher(tools)
         self._recovery = Recovery(tools)
+        self._lost = LostCalls(tools, emit, self._recovery)
         self.endpoints = Endpoints(tools)
         self._ledger = Ledger(tools, emit, app)
         app.on_assigned = self._assigned
@@ -263,8 +265,14 @@ class RouteStage:
                     await self._collect(partition, opened)
                 case Recover():
                     await self._recover(partition, opened, step)
-                case Orphan():
-                    await self._orphan(opened, step)
+                case Orphan(attempt=started, streamed=streamed, output_tokens=said):
+                    request = opened.journey.request
+                    await self._lost.give_up(
+                        started,
+                        request.partition_key,
+                        Found(None, streamed, said),
+                        input_tokens=request.features.input_tokens,
+                    )
                 case Park():
                     await self._park(partition, opened, step)
                 case Reply():
@@ -308,26 +316,21 @@ class RouteStage:
 
     async def _recover(self, partition: Partition, opened: OpenRequest, step: Recover) -> None:
         request = opened.journey.request
-        known = partition.answered.get((request.tenant, request.request_id))
-        ref = known or await self._recovery.answer(step.attempt, opened.source[1])
-        streamed, said = False, 0
-        if request.stream and ref is None:
-            pieces = await self._recovery.pieces(request.tenant, request.request_id, step.attempt.started_at)
-            of_it = [piece for piece in pieces or () if piece.attempt == step.attempt.attempt]
-            streamed, said = pieces is None or bool(of_it), heard_tokens(of_it)
-        self._feed(partition, opened, Recovered(step.attempt.attempt_id, ref, streamed, said))
+        found = await self._lost.find(
+            step.attempt,
+            request.partition_key,
+            opened.source[1],
+            input_tokens=request.features.input_tokens,
+            streams=request.stream,
+        )
+        outcome = found.outcome or partition.answered.get((request.tenant, request.request_id))
+        self._feed(partition, opened, Recovered(step.attempt.attempt_id, outcome, found.streamed, found.output_tokens))
 
     async def _collect(self, partition: Partition, opened: OpenRequest) -> None:
         """What the caller has of the answer: all pieces since the request was accepted."""
         request = opened.journey.request
         pieces = await self._recovery.pieces(request.tenant, request.request_id, request.accepted_at)
         self._feed(partition, opened, Collected(None if pieces is None else delivered(pieces)))
-
-    async def _orphan(self, opened: OpenRequest, step: Orphan) -> None:
-        """Book what nobody will finish."""
-        request = opened.journey.request
-        finished = records.orphaned(request, step, self._tools.now_ms())
-        await self._emit.attempt(finished, request.partition_key)
 
     async def _park(self, partition: Partition, opened: OpenRequest, step: Park) -> None:
         """On the topics, or here what is too short for them: there it would wait for those before it."""
@@ -406,13 +409,20 @@ class RouteStage:
     def _settle(self, event: Attempt, record: Any) -> None:
         self.endpoints.settled(event, record.partition)
         partition = self._own.get(record.partition)
+        if partition is None:
+            return  # lost meanwhile: its new owner gets the record
         key = (event.tenant, event.request_id)
-        opened = partition.open.get(key) if partition else None
-        if opened is not None and partition is not None:
+        if (opened := partition.open.get(key)) is not None:
             self._feed(partition, opened, event)
-        elif partition is not None and key not in partition.answered and event.role != "probe":
+        elif key not in partition.answered and event.role != "probe":
             partition.history[key].append(event)
         if event.phase == "finished":
             self._app.spawn(self._ledger.book(partition, event, record))
+        elif event.phase == "returned" and key in partition.answered:
+            self._app.spawn(self._close(event, record))
         else:
             self._app.ack(record.topic, record.partition, record.offset)
+
+    async def _close(self, returned: Attempt, record: Any) -> None:
+        await self._lost.close(returned, record)
+        self._app.ack(record.topic, record.partition, record.offset)

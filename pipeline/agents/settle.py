@@ -1,8 +1,13 @@
-"""settle: what a finished attempt costs. Every one is booked, also failed, cancelled and orphaned ones."""
+"""settle: what a finished attempt costs. Every one is booked, also failed, cancelled and orphaned ones.
 
+Attempts are delivered again after a kill or a rebalance: a takeover reads which lines stand in the ledger already.
+"""
+
+import asyncio
+from dataclasses import replace
 from typing import Any
 
-from pipeline.agents.ownership import Partition
+from pipeline.agents.ownership import Line, Partition
 from pipeline.core.pricing import cost_nano_usd, is_estimate
 from pipeline.emit import Emit
 from pipeline.stage import StageApp
@@ -44,24 +49,55 @@ def booked(event: Attempt, *, effective: bool) -> Cost | None:
     )
 
 
+def adjusted(cost: Cost, line: Line) -> Cost | None:
+    """What is to be added to an estimate once the vendor's own figures come late; signed; None if there is nothing."""
+    difference = cost.cost_nano_usd - line.cost_nano_usd
+    if cost.estimated or not line.estimated or not difference:
+        return None
+    kind = "adjust"
+    return replace(
+        cost,
+        cost_id=cost_id(cost.attempt_id, kind, cost.price_version),
+        cost_nano_usd=difference,
+        kind=kind,
+        usage=Usage(),
+        effective=False,
+    )
+
+
 class Ledger:
-    """Books every finished attempt, and says which outcome stands."""
+    """Books every finished attempt once, whatever is delivered again, and says which outcome stands."""
 
     def __init__(self, tools: Tools, emit: Emit, app: StageApp) -> None:
         self._tools = tools
         self._emit = emit
         self._app = app
 
-    async def book(self, partition: Partition | None, event: Attempt, record: Any) -> None:
+    async def book(self, partition: Partition, event: Attempt, record: Any) -> None:
         """An answer that came beside another outcome is effective only if it stands first; else that one stays."""
         key = record.key.decode() if record.key else event.tenant
         is_effective = event.response is not None
-        if partition is not None and event.response is not None:
+        if event.response is not None:
             is_effective = await self._settle_outcome(partition, event, event.response, key)
         cost = booked(event, effective=is_effective)
         if cost is not None:
-            await self._emit.cost(cost, key)
+            first = partition.booked.get(cost.cost_id)
+            await self._write(partition, cost, key)
+            if first is not None and (more := adjusted(cost, first)) is not None:
+                await self._write(partition, more, key)
         self._app.ack(record.topic, record.partition, record.offset)
+
+    async def _write(self, partition: Partition, cost: Cost, key: str) -> None:
+        """Once: a line that is being written already is waited for."""
+        line = partition.booked.get(cost.cost_id)
+        if line is None:
+            written = asyncio.get_running_loop().create_future()
+            partition.book(cost.cost_id, Line(cost.cost_nano_usd, cost.estimated, written))
+            await self._emit.cost(cost, key)
+            partition.book(cost.cost_id, Line(cost.cost_nano_usd, cost.estimated))
+            written.set_result(None)
+        elif line.written is not None:
+            await line.written
 
     async def _settle_outcome(self, partition: Partition, event: Attempt, ref: Ref, partition_key: str) -> bool:
         key = (event.tenant, event.request_id)

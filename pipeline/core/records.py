@@ -1,15 +1,12 @@
 """The records that a journey leaves behind: calls, parked states, error outcomes, orphaned attempts. Pure builders."""
 
-import dataclasses
-
 import orjson
 
 from pipeline.core.journey import Journey
-from pipeline.core.outcomes import Forward, Orphan
+from pipeline.core.outcomes import Forward
 from pipeline.core.pricing import price_of
 from schemas.catalog import Catalog, Model
-from schemas.completion import Usage
-from schemas.events import Attempt, Call, Decision, Enriched, Outcome, Parked, Prefix, Response, RouteInfo, Timings
+from schemas.events import Call, Decision, Enriched, Outcome, Parked, Prefix, Response, RouteInfo, Timings
 
 
 def call(journey: Journey, step: Forward, catalog: Catalog, now_ms: int) -> Call:
@@ -113,19 +110,6 @@ def refusal(request_id: str, tenant: str, error: Outcome, *, accepted_at: int, n
         route=RouteInfo(),
         timings_ms=Timings(total=now_ms - accepted_at),
         error=error,
-    )
-
-
-def orphaned(request: Enriched, step: Orphan, now_ms: int) -> Attempt:
-    """What nobody will finish: the input was surely sent, of the output is known what went out."""
-    return dataclasses.replace(
-        step.attempt,
-        phase="finished",
-        result="unknown",
-        orphaned=True,
-        streamed=step.streamed,
-        usage=Usage(request.features.input_tokens, step.output_tokens, estimated=True),
-        finished_at=now_ms,
     )
 
 

@@ -9,7 +9,7 @@ from pipeline.agents.recovery import Recovery
 from pipeline.agents.settle import booked
 from schemas.codec import encode
 from schemas.completion import Usage
-from schemas.events import Attempt, Delta, Idempotency, Price, Ref
+from schemas.events import Attempt, Delta, Idempotency, Price, Ref, Response, RouteInfo, Timings
 from tests.agents.fakes import NOW, FakeScanner, make_record, make_tools
 
 KEY = ("main", "r1")
@@ -58,10 +58,17 @@ def test_an_answer_nobody_got_is_booked_as_not_effective() -> None:
 
 async def test_an_answer_that_was_written_before_the_death_is_found() -> None:
     recovery, scanner = make_recovery()
-    place = {"topic": "llm.responses.v1", "request_id": "r1", "tenant": "main"}
-    scanner.logs["llm.responses.v1", 0] = [make_record(7, **place), make_record(8, **place)]
-    assert await recovery.answer(make_started(), 0) == Ref("llm.responses.v1", 0, 7)
+    scanner.logs["llm.responses.v1", 0] = [answer_record(1, 7), answer_record(1, 8)]
+    found = await recovery.answer(make_started(), 0)
+    assert found is not None
+    assert (found[0], found[1].request_id) == (Ref("llm.responses.v1", 0, 7), "r1")
     assert await recovery.answer(make_started(2), 0) is None
+
+
+def answer_record(number: int, offset: int) -> Any:
+    response = Response(f"r{number}", "main", "chat", "ok", NOW, NOW, RouteInfo("auto", ""), Timings(0, None, 1, 1))
+    place = {"topic": "llm.responses.v1", "request_id": f"r{number}", "tenant": "main"}
+    return make_record(offset, encode(response), **place)
 
 
 def delta_record(number: int, seq: int, kind: str = "chunk", value: bytes | None = None) -> Any:
@@ -94,12 +101,11 @@ async def test_many_lost_calls_share_a_read_but_never_one_that_had_begun_before_
     recovery, scanner = make_recovery(gate)
     first = asyncio.create_task(recovery.answer(make_started(1), 0))
     await scanner.begun.wait()
-    place = {"topic": "llm.responses.v1", "request_id": "r9", "tenant": "main"}
-    scanner.logs["llm.responses.v1", 0] = [make_record(4, **place)]
+    scanner.logs["llm.responses.v1", 0] = [answer_record(9, 4)]
     others = [asyncio.create_task(recovery.answer(make_started(number), 0)) for number in range(2, 12)]
     await asyncio.sleep(0)
     gate.set()
     assert await first is None
     found = await asyncio.gather(*others)
-    assert found[7] == Ref("llm.responses.v1", 0, 4)
+    assert [answer and answer[0].offset for answer in found] == [None] * 7 + [4] + [None] * 2
     assert scanner.reads == 2

@@ -20,12 +20,13 @@ TOPICS: dict[str, type] = {
 
 @dataclass(slots=True)
 class Books:
-    """What the topics say of one request; the first outcome is the one that counts."""
+    """What the topics say of one request; the first outcome is the one that counts. `lines`: of the ledger, copies too."""
 
     deltas: list[Delta] = field(default_factory=list)
     attempts: dict[str, Attempt] = field(default_factory=dict)
     costs: dict[str, Cost] = field(default_factory=dict)
     response: Response | None = None
+    lines: int = 0
 
     def take(self, event: Any) -> None:
         match event:
@@ -34,7 +35,9 @@ class Books:
             case Attempt(phase="finished"):
                 self.attempts.setdefault(event.attempt_id, event)
             case Cost():
-                self.costs.setdefault(event.attempt_id, event)
+                self.lines += 1
+                known = self.costs.setdefault(event.attempt_id, event)
+                assert (known.cost_id, known.cost_nano_usd) == (event.cost_id, event.cost_nano_usd)
             case Response():
                 self.response = self.response or event
 
@@ -71,10 +74,12 @@ async def books_of(kafka: str) -> AsyncIterator[tuple[defaultdict[str, Books], a
         await consumer.stop()
 
 
-async def complete(found: defaultdict[str, Books], changed: asyncio.Event, wanted: set[str]) -> None:
+async def complete(
+    found: defaultdict[str, Books], changed: asyncio.Event, wanted: set[str], *, timeout_s: float = 30
+) -> None:
     missing = wanted
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(timeout_s):
             while missing := {request_id for request_id in missing if not found[request_id].is_complete}:
                 changed.clear()
                 await changed.wait()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.agents.endpoints import Endpoints
 from pipeline.core import decide as deciding
-from pipeline.core import records
+from pipeline.core import lost, records
 from pipeline.core.continuation import delivered, heard_tokens
 from pipeline.core.journey import (
     BudgetSpent,
@@ -21,6 +21,7 @@ from pipeline.core.journey import (
     Recovered,
 )
 from pipeline.core.outcomes import Collect, Decide, End, Forward, Orphan, Park, Recover, Reply, Step
+from schemas.completion import Usage
 from schemas.events import Attempt, Enriched, Outcome, Parked, Ref
 from tests.simulation.clock import Process, Work
 from tests.simulation.logs import Group, Place, Reader
@@ -90,8 +91,8 @@ class RouteOwner:
 
     def assigned(self, places: dict[int, Place]) -> Work:
         """Kept partitions keep their state; lost ones are forgotten, with their timers."""
-        for lost in sorted(set(self._partitions) - set(places)):
-            for opened in self._partitions.pop(lost).open.values():
+        for gone in sorted(set(self._partitions) - set(places)):
+            for opened in self._partitions.pop(gone).open.values():
                 opened.is_forgotten = True
         for number, place in places.items():
             if number not in self._partitions:
@@ -253,7 +254,8 @@ class RouteOwner:
                     yield self.process.rng.randrange(2, 20)
                     self._recover(partition, opened, step)
                 case Orphan():
-                    finished = records.orphaned(opened.journey.request, step, self._world.clock.now_ms)
+                    usage = Usage(opened.journey.request.features.input_tokens, step.output_tokens)
+                    finished = lost.orphaned(step.attempt, usage, self._world.clock.now_ms, streamed=step.streamed)
                     self._world.monitor.orphaned(finished)
                     yield from self._world.write(self.process, partition.place["attempts"], finished)
                 case Park():

@@ -6,10 +6,9 @@ import pytest
 
 from pipeline.core import records
 from pipeline.core.journey import Journey
-from pipeline.core.outcomes import Forward, Orphan
+from pipeline.core.outcomes import Forward
 from schemas.catalog import Catalog
-from schemas.completion import Usage
-from schemas.events import Attempt, Decision, Enriched, Features, Prefix, Proof
+from schemas.events import Decision, Enriched, Features, Prefix, Proof
 
 CATALOG = Catalog.model_validate(
     {
@@ -59,10 +58,3 @@ def test_a_carried_request_remembers_that_its_answer_had_begun() -> None:
     journey = make_journey()
     journey.streamed = True
     assert records.parked(journey, 5, 1).streamed
-
-
-def test_an_attempt_that_nobody_will_finish_is_booked_with_what_went_out() -> None:
-    started = Attempt("r1", "acme", 1, "a1", "started", "primary", "near", "plain", "us", "w1", 0)
-    finished = records.orphaned(make_journey().request, Orphan(started, streamed=True, output_tokens=5), 9)
-    assert (finished.result, finished.orphaned, finished.streamed) == ("unknown", True, True)
-    assert finished.usage == Usage(input_tokens=10, output_tokens=5, estimated=True)
