@@ -341,6 +341,7 @@ class CallStage:
             role=call.request_role,
             tags=call.tags,
             dropped=list(result.dropped),
+            attempt_usage=usage if continuation is not None else None,
         )
         delivered = await self._emit.response(response, call.partition_key)
         self._tools.metrics.observe(

@@ -27,14 +27,11 @@ def answered(started: Attempt, ref: Ref, response: Response) -> Attempt | None:
     """It had written its answer; None if that outcome is another's."""
     if (response.outcome, response.attempts, response.model) != ("ok", started.attempt, started.model):
         return None
-    usage = response.usage
-    if started.role == "continuation" and usage is not None:
-        usage = dataclasses.replace(usage, estimated=True)  # of all attempts together
     return dataclasses.replace(
         started,
         phase="finished",
         result="ok",
-        usage=usage,
+        usage=response.attempt_usage or response.usage,
         response=ref,
         finish_reason=response.finish_reason,
         first_event_ms=response.timings_ms.first_token,

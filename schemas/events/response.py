@@ -42,7 +42,10 @@ class Timings:
 
 @dataclass(slots=True)
 class Response:
-    """`dropped` names parameters of the request that the model does not take, so that they did not go out."""
+    """`dropped` names parameters of the request that the model does not take, so that they did not go out.
+
+    `usage` is of the whole answer; where several attempts gave it, `attempt_usage` is what the last of them took.
+    """
 
     request_id: str
     tenant: str
@@ -67,3 +70,4 @@ class Response:
     role: str = "primary"
     tags: dict[str, str] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
+    attempt_usage: Usage | None = None

@@ -55,10 +55,10 @@ def test_the_outcome_of_somebody_else_is_no_answer_of_it(other: Response) -> Non
     assert answered(STARTED, REF, other) is None
 
 
-def test_what_a_continuation_used_is_an_estimate_since_the_answer_counts_all_attempts() -> None:
-    finished = answered(replace(STARTED, role="continuation"), REF, RESPONSE)
+def test_a_continuation_is_booked_with_what_it_took_itself() -> None:
+    finished = answered(replace(STARTED, role="continuation"), REF, replace(RESPONSE, attempt_usage=Usage(34, 2)))
     assert finished is not None
-    assert finished.usage == Usage(30, 4, estimated=True)
+    assert finished.usage == Usage(34, 2)
 
 
 def test_what_is_not_known_is_booked_with_what_went_out() -> None:
