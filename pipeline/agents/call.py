@@ -24,28 +24,20 @@ import orjson
 from connectors.providers import ProviderCall
 from connectors.providers.driver import CallResult, Driver
 from pipeline.agents.deltas import DeltaWriter
+from pipeline.agents.endings import answer_of, failed, finished, held_back, interrupted, not_sent, phase_of, returned
 from pipeline.agents.endpoints import endpoint_of
 from pipeline.agents.sensing import Sensing
 from pipeline.agents.slots import Slots
 from pipeline.core.continuation import Continuation, continued
-from pipeline.core.pricing import cost_nano_usd
 from pipeline.emit import INTERNAL, Emit
 from pipeline.stage import Assigned, Batch, StageApp
 from pipeline.tools import Tools
 from schemas import headers as h
 from schemas import topics as t
 from schemas.codec import Undecodable, decode, decode_request
-from schemas.completion import Answer, Completion, Usage
-from schemas.errors import BREAKER_OPEN, EVACUATED, ErrorKind
-from schemas.events import Attempt, AttemptError, Call, Ref, Request, Response, Timings
-
-INTERRUPTIONS = {
-    "cancelled": ErrorKind.CANCELLED,
-    "handed_over": ErrorKind.TRANSPORT,
-    INTERNAL: ErrorKind.PROVIDER_FAULT,
-    EVACUATED: ErrorKind.TIMEOUT,
-}
-"""Why a call ended without a result of the driver -> what that is to route."""
+from schemas.completion import Answer, Usage
+from schemas.errors import EVACUATED
+from schemas.events import Attempt, Call, Ref, Request
 
 MEMORY_S = 600
 DRAIN_S = 8.0
@@ -140,10 +132,7 @@ class CallStage:
     async def _revoked(self, partitions: set[tuple[str, int]]) -> None:
         kept = [flight for flight in self._in_flight.values() if flight.place[:2] in partitions]
         await asyncio.gather(
-            *(
-                self._emit.attempt(_phase(flight.call, "kept", self._tools), flight.call.partition_key)
-                for flight in kept
-            )
+            *(self._emit.attempt(self._phase(flight.call, "kept"), flight.call.partition_key) for flight in kept)
         )
 
     async def _give_back(self, record: Any) -> None:
@@ -154,7 +143,7 @@ class CallStage:
         if flight is not None and flight.place == (record.topic, record.partition, record.offset):
             return  # the running call acks this offset when it has ended
         if flight is None and call.attempt_id not in self._seen:
-            await self._emit.attempt(_returned(call, self._tools), call.partition_key)
+            await self._emit.attempt(returned(call, self._tools.worker, self._tools.now_ms()), call.partition_key)
             if call.role == "probe":
                 self._sensing.probe_lost(call)
         self._app.ack(record.topic, record.partition, record.offset)
@@ -171,7 +160,7 @@ class CallStage:
             return  # un-acked: given back after the restart
         self._seen[call.attempt_id] = time.monotonic()
         _forget(self._seen, MEMORY_S)
-        flight = InFlight(call, _phase(call, "started", self._tools), (record.topic, record.partition, record.offset))
+        flight = InFlight(call, self._phase(call, "started"), (record.topic, record.partition, record.offset))
         self._in_flight[call.attempt_id] = flight
         flight.task = asyncio.create_task(self._execute(flight))
         flight.task.add_done_callback(self._app.watch)
@@ -202,20 +191,19 @@ class CallStage:
             self._in_flight.pop(call.attempt_id, None)
             self._slots[call.provider].release()
 
+    def _phase(self, call: Call, phase: str) -> Attempt:
+        return phase_of(call, phase, self._tools.worker, self._tools.now_ms())
+
     def _is_over(self, flight: InFlight) -> bool:
         if (flight.call.tenant, flight.call.request_id) in self._cancelled:
             flight.stopped_by = flight.stopped_by or "cancelled"
         return bool(flight.stopped_by) or self._tools.now_ms() >= flight.call.deadline_at
 
     def _not_sent(self, flight: InFlight) -> Attempt:
-        code = flight.stopped_by or "deadline_exceeded"
-        error = AttemptError(ErrorKind.CANCELLED if code == "cancelled" else ErrorKind.TIMEOUT, code=code)
-        return self._finished(flight, "cancelled" if code == "cancelled" else "error", error=error)
+        return not_sent(flight.started, flight.stopped_by or "deadline_exceeded", self._tools.now_ms())
 
     def _held_back(self, flight: InFlight) -> Attempt:
-        """Its endpoint went out while it waited for its place."""
-        error = AttemptError(ErrorKind.OVERLOADED, code=BREAKER_OPEN, message="the endpoint takes no calls for now")
-        return self._finished(flight, "error", error=error)
+        return held_back(flight.started, self._tools.now_ms())
 
     async def _observed(self, flight: InFlight) -> Attempt:
         self._sensing.started(flight.call)
@@ -244,9 +232,11 @@ class CallStage:
             return await self._answered(flight, result, result.completion, continuation)
         if writer is not None:
             await writer.flush()
-        if result is None:
-            return self._interrupted(flight, stopped, writer)
-        return self._failed(flight, result, writer)
+        streamed, now_ms = bool(writer and writer.sent), self._tools.now_ms()
+        if result is not None:
+            return failed(flight.started, result, now_ms, streamed=streamed)
+        usage = Usage(call.input_tokens, writer.tokens if writer else 0, estimated=True)
+        return interrupted(flight.started, stopped, usage, now_ms, streamed=streamed)
 
     async def _provider_call(self, call: Call) -> ProviderCall:
         raw = call.body if call.body is not None else await self._fetch(call.body_ref)
@@ -307,117 +297,27 @@ class CallStage:
     async def _answered(
         self, flight: InFlight, result: CallResult, completion: Answer, continuation: Continuation | None
     ) -> Attempt:
-        call, usage = flight.call, completion.usage
+        call, now_ms = flight.call, self._tools.now_ms()
         if call.role == "probe":  # nobody waits for it
-            return self._finished(flight, "ok", result=result, usage=usage)
-        now = self._tools.now_ms()
-        finish = completion.choices[0].finish_reason if isinstance(completion, Completion) else None
-        whole = continuation.answer(completion) if continuation and isinstance(completion, Completion) else completion
-        body = whole.to_openai(f"chatcmpl-{call.request_id}", now // 1000, call.model)
-        response = Response(
-            request_id=call.request_id,
-            tenant=call.tenant,
-            operation=call.operation,
-            outcome="ok",
-            accepted_at=call.accepted_at,
-            finished_at=now,
-            route=call.route,
-            timings_ms=Timings(
-                queue=flight.started.started_at - call.accepted_at,
-                first_token=result.first_event_ms,
-                provider=result.duration_ms,
-                total=now - call.accepted_at,
-            ),
-            user=call.user,
-            conversation_id=call.conversation_id,
-            body=orjson.dumps(body),
-            provider=call.provider,
-            model=call.model,
-            region=call.region,
-            usage=whole.usage,
-            finish_reason=finish,
-            cost_nano_usd=call.spent_nano_usd + cost_nano_usd(usage, call.price),
-            attempts=call.attempt,
-            role=call.request_role,
-            tags=call.tags,
-            dropped=list(result.dropped),
-            attempt_usage=usage if continuation is not None else None,
-        )
+            return finished(flight.started, "ok", now_ms, result=result, usage=completion.usage)
+        response = answer_of(call, flight.started, result, completion, continuation, now_ms)
         delivered = await self._emit.response(response, call.partition_key)
-        self._tools.metrics.observe(
-            "added_seconds", max(0, now - call.accepted_at - result.duration_ms) / 1000, stream=str(call.stream).lower()
+        added_ms = max(0, now_ms - call.accepted_at - result.duration_ms)
+        self._tools.metrics.observe("added_seconds", added_ms / 1000, stream=str(call.stream).lower())
+        return finished(
+            flight.started,
+            "ok",
+            self._tools.now_ms(),
+            result=result,
+            usage=completion.usage,
+            finish_reason=response.finish_reason,
+            response=Ref(delivered.topic, delivered.partition, delivered.offset),
         )
-        ref = Ref(delivered.topic, delivered.partition, delivered.offset)
-        return self._finished(flight, "ok", result=result, usage=usage, finish_reason=finish, response=ref)
-
-    def _failed(self, flight: InFlight, result: CallResult, writer: DeltaWriter | None) -> Attempt:
-        failure = result.error
-        code = "deadline_exceeded" if result.deadline else failure.code if failure else None
-        error = AttemptError(
-            kind=failure.kind if failure else ErrorKind.PROVIDER_FAULT,
-            status=failure.status if failure else None,
-            code=code,
-            message=failure.message if failure else "",
-            retry_after_s=failure.retry_after_s if failure else None,
-        )
-        return self._finished(
-            flight, "error", result=result, usage=result.usage, error=error, streamed=bool(writer and writer.sent)
-        )
-
-    def _interrupted(self, flight: InFlight, stopped: str, writer: DeltaWriter | None) -> Attempt:
-        kind = INTERRUPTIONS[stopped]
-        return self._finished(
-            flight,
-            "cancelled" if stopped == "cancelled" else "error",
-            error=AttemptError(kind, code=stopped),
-            usage=Usage(
-                input_tokens=flight.call.input_tokens, output_tokens=writer.tokens if writer else 0, estimated=True
-            ),
-            streamed=bool(writer and writer.sent),
-        )
-
-    def _finished(self, flight: InFlight, outcome: str, *, result: CallResult | None = None, **facts: Any) -> Attempt:
-        event = _phase(flight.call, "finished", self._tools)
-        event.started_at = flight.started.started_at
-        event.finished_at = self._tools.now_ms()
-        event.result = outcome
-        if result is not None:
-            event.first_event_ms, event.duration_ms = result.first_event_ms, result.duration_ms
-        for name, value in facts.items():
-            setattr(event, name, value)
-        return event
 
 
 def _share(max_in_flight: int, partitions: int) -> int:
     """Of the places at a provider that all `call` processes share, those of one that owns so many of its partitions."""
     return max(1, max_in_flight * partitions // t.LANE_PARTITIONS)
-
-
-def _phase(call: Call, phase: str, tools: Tools) -> Attempt:
-    return Attempt(
-        request_id=call.request_id,
-        tenant=call.tenant,
-        attempt=call.attempt,
-        attempt_id=call.attempt_id,
-        phase=phase,
-        role=call.role,
-        provider=call.provider,
-        model=call.model,
-        region=call.region,
-        worker=tools.worker,
-        started_at=tools.now_ms(),
-        user=call.user,
-        key_id=call.key_id,
-        tags=call.tags,
-        price=call.price,
-    )
-
-
-def _returned(call: Call, tools: Tools) -> Attempt:
-    """With what its books need if it was sent: since when, and how much went out."""
-    event = _phase(call, "returned", tools)
-    event.started_at, event.usage = call.routed_at, Usage(call.input_tokens, estimated=True)
-    return event
 
 
 def _forget(memory: "OrderedDict[Any, float]", seconds: float) -> None:

@@ -30,6 +30,16 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from pipeline.core.continuation import prefix_tokens
+from pipeline.core.journey_events import (
+    BudgetSpent,
+    CancelAsked,
+    Collected,
+    DeadlinePassed,
+    Decided,
+    DecisionFailed,
+    Event,
+    Recovered,
+)
 from pipeline.core.outcomes import Collect, Decide, End, Forward, Orphan, Park, Recover, Reply, Step
 from pipeline.core.pricing import cost_nano_usd
 from schemas.completion import Usage
@@ -49,7 +59,6 @@ RETURN_SPREAD_MS = 500
 TOKEN_WAIT_MS = 800
 """An evacuated request for which the retry budget has no token asks again after so long, or half of it."""
 
-
 _ROLES = frozenset({"failover", "continuation"})
 """Causes of a decision that are the role of its attempt too."""
 
@@ -68,59 +77,11 @@ class Phase(StrEnum):
     ENDED = "ended"
 
 
-@dataclass(slots=True, frozen=True)
-class Decided:
-    """`prefills`: the chosen model goes on with a begun answer by itself; `context_tokens` is what it can read."""
-
-    decision: Decision
-    prefills: bool = False
-    context_tokens: int = 0
-
-
-@dataclass(slots=True, frozen=True)
-class Recovered:
-    """What was found of an attempt whose worker died: its answer, or whether pieces of it went out, and how much."""
-
-    attempt_id: str
-    response: Ref | None
-    streamed: bool
-    output_tokens: int = 0
-
-
-@dataclass(slots=True, frozen=True)
-class Collected:
-    """What went out of the answer; None if nobody can go on from there."""
-
-    prefix: Prefix | None
-
-
-@dataclass(slots=True, frozen=True)
-class DeadlinePassed:
-    pass
-
-
-@dataclass(slots=True, frozen=True)
-class CancelAsked:
-    pass
-
-
-@dataclass(slots=True, frozen=True)
-class BudgetSpent:
-    """No retry is left for the provider that failed: trying again would feed its outage."""
-
-
-@dataclass(slots=True, frozen=True)
-class DecisionFailed:
-    """Deciding raised: our mistake, not the caller's."""
-
-
 _ENDS = {
     DeadlinePassed: ("deadline_exceeded", "the deadline passed before an answer was there"),
     CancelAsked: ("cancelled", "cancelled by the caller"),
     DecisionFailed: ("internal", "no decision could be made"),
 }
-
-Event = Decided | Attempt | Recovered | Collected | DeadlinePassed | CancelAsked | BudgetSpent | DecisionFailed
 
 
 @dataclass(slots=True)

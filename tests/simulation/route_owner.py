@@ -9,17 +9,8 @@ from pipeline.agents.endpoints import Endpoints
 from pipeline.core import decide as deciding
 from pipeline.core import lost, records
 from pipeline.core.continuation import delivered, heard_tokens
-from pipeline.core.journey import (
-    BudgetSpent,
-    CancelAsked,
-    Collected,
-    DeadlinePassed,
-    Decided,
-    Event,
-    Journey,
-    Phase,
-    Recovered,
-)
+from pipeline.core.journey import Journey, Phase
+from pipeline.core.journey_events import BudgetSpent, CancelAsked, Collected, DeadlinePassed, Decided, Event, Recovered
 from pipeline.core.outcomes import Collect, Decide, End, Forward, Orphan, Park, Recover, Reply, Step
 from schemas.completion import Usage
 from schemas.events import Attempt, Enriched, Outcome, Parked, Ref

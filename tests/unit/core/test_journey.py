@@ -7,17 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.journey import (
-    TOKEN_WAIT_MS,
-    BudgetSpent,
-    CancelAsked,
-    Collected,
-    DeadlinePassed,
-    Decided,
-    Journey,
-    Phase,
-    Recovered,
-)
+from pipeline.core.journey import TOKEN_WAIT_MS, Journey, Phase
+from pipeline.core.journey_events import BudgetSpent, CancelAsked, Collected, DeadlinePassed, Decided, Recovered
 from pipeline.core.outcomes import Collect, Decide, End, Forward, Orphan, Park, Recover, Reply, Step
 from schemas.completion import Usage
 from schemas.events import Attempt, AttemptError, Decision, Enriched, Features, Prefix, Price, Proof, Ref
