@@ -12,9 +12,10 @@ What is left is ranked: in the route's own order, else by
 
     score = quality prior + preferences - lambda x US cents of this call - mu x seconds to the first token
 
-with ties by name. Nothing left is a decision too: if no candidate can do what is asked, the request is at fault
-(`context_length_exceeded`, `invalid_request_error`); `no_eligible_model` if policy removed what can;
-`all_providers_unavailable` if one of them might answer at another time (`retry_at` says when, if anybody knows).
+with ties by name; endpoints that hesitate come after those that do not. Nothing left is a decision too: if no candidate can
+do what is asked, the request is at fault (`context_length_exceeded`, `invalid_request_error`); `no_eligible_model` if policy
+removed what can; `all_providers_unavailable` if one of them might answer at another time (`retry_at` says when, if anybody
+knows).
 """
 
 from collections.abc import Mapping, Sequence
@@ -346,6 +347,7 @@ def _ranked(case: _Case, names: Sequence[str]) -> list[Ranked]:
     ranked = [_scored(case, name, weights) for name in names]
     if route is None or not route.is_ordered:
         ranked.sort(key=lambda each: (-each.score, each.model))
+    ranked.sort(key=lambda each: _view(case, each.model).hesitant)
     ranked[0].propensity = 1.0
     return ranked
 

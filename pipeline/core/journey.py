@@ -56,9 +56,6 @@ DEFAULT_WAIT_S = 1.0
 RETURN_SPREAD_MS = 500
 """Requests that wait for the same endpoint come back over so much time, not all at once."""
 
-TOKEN_WAIT_MS = 800
-"""An evacuated request for which the retry budget has no token asks again after so long, or half of it."""
-
 _ROLES = frozenset({"failover", "continuation"})
 """Causes of a decision that are the role of its attempt too."""
 
@@ -90,8 +87,7 @@ class Journey:
 
     `streamed`: pieces of the answer may have gone out; `continues`: then it may be continued. `spare` are those given up
     that may be asked to continue where nobody else can. `owed` is what will be decided once it is known what went out.
-    `unsent` counts attempts that made no call. `context_tokens` is what the model that is asked can read. `unpaid` is the
-    model whose call was evacuated when no token was left: the next one is to pay for it.
+    `unsent` counts attempts that made no call. `context_tokens` is what the model that is asked can read.
     """
 
     request: Enriched
@@ -115,7 +111,6 @@ class Journey:
     owed: Decide | None = None
     unsent: int = 0
     context_tokens: int = 0
-    unpaid: str = ""
 
     def begin(self) -> list[Step]:
         """The first outcome of a fresh request."""
@@ -134,7 +129,7 @@ class Journey:
                 return steps
         if self.phase is Phase.CALLING:
             return []
-        return steps or self._decide("first" if not self.attempts else "retry", pays=self.unpaid)
+        return steps or self._decide("first" if not self.attempts else "retry")
 
     def wait(self, due_at: int) -> list[Step]:
         """It came back from a waypoint, before its time."""
@@ -155,7 +150,7 @@ class Journey:
             case Collected(prefix=prefix):
                 return self._collected(prefix)
             case BudgetSpent():
-                return self._budget_spent(now_ms)
+                return self._reply_last_error()
             case DeadlinePassed() | CancelAsked() | DecisionFailed():
                 return self._reply(*_ENDS[type(event)])
 
@@ -279,12 +274,13 @@ class Journey:
             return self._next("failover", now_ms)
         if row.retries_same:
             self.spare.append(event.model)
+        pays = "" if code == EVACUATED else event.model
         if row.larger_context_only:
             # What one cannot read, no other of that size can; after a takeover only our own estimate is known.
             too_small = max(self.context_tokens, self.request.features.input_tokens)
-            return self._next("failover", now_ms, pays=event.model, larger_than_tokens=too_small)
+            return self._next("failover", now_ms, pays=pays, larger_than_tokens=too_small)
         if row.fails_over:
-            return self._next("failover", now_ms, pays=event.model)
+            return self._next("failover", now_ms, pays=pays)
         return self._reply_last_error()
 
     def _next(self, cause: str, now_ms: int, *, pays: str = "", larger_than_tokens: int | None = None) -> list[Step]:
@@ -303,15 +299,6 @@ class Journey:
             return [Collect()]
         self.phase = Phase.DECIDING
         return [owed]
-
-    def _budget_spent(self, now_ms: int) -> list[Step]:
-        """One more call would feed the outage. Who was evacuated has failed at nothing yet: it waits until one may be made."""
-        is_evacuated = self.last_error is not None and self.last_error.code == EVACUATED
-        wait_ms = int(TOKEN_WAIT_MS * (0.5 + 0.5 * _unit(self.decision.seed if self.decision else 0)))
-        if not is_evacuated or self.streamed or now_ms + wait_ms + MIN_CALL_MS >= self.request.deadline_at:
-            return self._reply_last_error()
-        self.phase, self.unpaid = Phase.PARKED, self.given_up[-1]
-        return [Park(now_ms + wait_ms)]
 
     def _nobody_left(self, decision: Decision, now_ms: int) -> list[Step]:
         """No candidate: wait where waiting helps and fits the deadline, else say why."""

@@ -25,6 +25,7 @@ class Breaker:
         last_error: the `ErrorKind` that counted last.
         forced: an operator holds it.
         probe_until: until then a probe may be under way, whatever became of the state since.
+        hesitant: its calls wait, and nobody has had an answer for a while: who has a choice goes elsewhere.
     """
 
     endpoint: str
@@ -40,3 +41,4 @@ class Breaker:
     last_error: str | None = None
     forced: bool = False
     probe_until: TimestampMs | None = None
+    hesitant: bool = False

@@ -14,6 +14,7 @@ class View:
         breaker: closed, open, half_open or ramp; `open_until` is when an open one may be probed.
         limited_until: until when the vendor takes no calls, by its own word.
         allowed_in_flight: calls at a time while it ramps.
+        hesitant: its calls wait for longer than is usual, all of them.
     """
 
     in_flight: int = 0
@@ -22,6 +23,7 @@ class View:
     limited_until: TimestampMs | None = None
     open_until: TimestampMs | None = None
     allowed_in_flight: int | None = None
+    hesitant: bool = False
 
 
 @dataclass(slots=True)

@@ -28,7 +28,7 @@ class Signal:
         slow: calls whose first event came later than it should.
         consecutive: failures since this worker's last success, over signals.
         in_flight: calls under way now; `silent` of them have waited longer than they should for a first event.
-        oldest_silent_ms: age of the oldest call without a first event, 0 if there is none.
+        oldest_silent_ms: age of the oldest call without a first event, 0 if there is none; `waiting` is how many there are.
         limited_until: until when the vendor takes no calls, by its own word (Retry-After).
         forced: an operator's order: `open` or `closed`; `auto` ends it.
     """
@@ -47,3 +47,4 @@ class Signal:
     limited_until: TimestampMs | None = None
     probe: ProbeResult | None = None
     forced: str | None = None
+    waiting: int = 0

@@ -10,7 +10,7 @@ or lost, a ramp goes on. Its first effect is always the record, so a probe is ne
 
 from dataclasses import dataclass, replace
 
-from pipeline.core.breaker.machine import TRANSITIONS, Cause, State, counts, refuses, rested_at, row_of
+from pipeline.core.breaker.machine import SAME_STATE, TRANSITIONS, Cause, State, counts, refuses, rested_at, row_of
 from pipeline.core.breaker.window import Window
 from schemas.catalog import PLATFORM_TENANT
 from schemas.catalog.guards import Breaker as Settings
@@ -28,7 +28,8 @@ RAMP_MAX_MS = 30_000
 """A ramp that fails now and then, but less than `error_rate`, ends here: a vendor's background noise must not hold it."""
 RAMP_ENDS_ABOVE = 64
 
-_SAME_STATE = (Cause.LIMITED, Cause.RAMP_STEP)
+HESITATION_MS = 2_000
+"""Where nobody goes nobody sees whether it answers again: after so long it is tried."""
 _RESTS_NO_LONGER = (Cause.CATALOG_CHANGED, Cause.AUTO)
 _PROBE_IS_OVER = (Cause.PROBE_OK, Cause.PROBE_FAILED, Cause.PROBE_LOST)
 _ORDERS = {"open": Cause.FORCED_OPEN, "closed": Cause.FORCED_CLOSED, "auto": Cause.AUTO}
@@ -91,13 +92,17 @@ class Judge:
             return self._go(Cause.RESTED, now_ms)
         if self._state is State.HALF_OPEN:
             return self._go(Cause.PROBE_LOST, now_ms, kind=self.breaker.last_error)
+        if self._state is State.CLOSED:
+            return self._go(Cause.ANSWERING, now_ms)
         is_done = now_ms >= self._ramp_done_ms() or self._doubled() > RAMP_ENDS_ABOVE
         return self._go(Cause.RAMP_DONE if is_done else Cause.RAMP_STEP, now_ms)
 
     def due_ms(self) -> int | None:
         """When `tick` has something to do next; None while only a signal changes anything."""
-        if self.breaker.forced or self._state is State.CLOSED:
+        if self.breaker.forced:
             return None
+        if self._state is State.CLOSED:
+            return self.breaker.at + HESITATION_MS if self.breaker.hesitant else None
         if self._state is State.OPEN:
             return self.breaker.open_until
         if self._state is State.HALF_OPEN:
@@ -156,7 +161,11 @@ class Judge:
         cause = self._cause(now_ms)
         if self._state is State.RAMP:
             return self._judge_ramp(signal, cause, now_ms)
-        return [] if cause is None else self._go(cause, now_ms, kind=self._kind_of(cause))
+        if cause is not None:
+            return self._go(cause, now_ms, kind=self._kind_of(cause))
+        if self._window.is_hesitant(now_ms) != self.breaker.hesitant:
+            return self._go(Cause.ANSWERING if self.breaker.hesitant else Cause.HESITANT, now_ms)
+        return []
 
     def _judge_ramp(self, signal: Signal, cause: Cause | None, now_ms: int) -> list[Effect]:
         """Few calls go, so their share alone decides; a failure below it only holds the ramp up."""
@@ -190,7 +199,7 @@ class Judge:
         state = TRANSITIONS.get((self._state, cause))
         if state is None:
             return []
-        last, stays = self.breaker, cause in _SAME_STATE
+        last, stays = self.breaker, cause in SAME_STATE
         record = replace(
             last,
             state=state.value,
@@ -200,6 +209,7 @@ class Judge:
             limited_until=self._limited_until if self._limited_until > now_ms else None,
             cause=cause.value,
             probe_until=None if cause in _PROBE_IS_OVER else last.probe_until,
+            hesitant=cause is Cause.HESITANT or (last.hesitant and cause is Cause.LIMITED),
         )
         self.breaker = self._limited(record) if cause is Cause.LIMITED else self._begun(record, cause, kind)
         if not stays:
@@ -217,6 +227,8 @@ class Judge:
         bare = replace(record, open_until=None, allowed_in_flight=None, forced=False)
         if cause is Cause.FORCED_OPEN:
             return replace(bare, forced=True)
+        if cause in (Cause.HESITANT, Cause.ANSWERING):
+            return record
         if record.state == State.CLOSED:
             return replace(bare, opened_count=0, last_error=None, forced=cause is Cause.FORCED_CLOSED)
         if record.state == State.RAMP:

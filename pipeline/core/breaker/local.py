@@ -5,8 +5,8 @@
     any    -> success                                     -> failures are forgotten
            -> a record of a higher epoch                  -> health's word replaces the own opinion
 
-An endpoint is out if either says so; health knows more, so what it says after a local trip wins. A record that only moves
-`limited_until` is no opinion about the state.
+An endpoint is out if either says so; health knows more, so what it says after a local trip wins. A record of a limit
+or of hesitation is no opinion about the state.
 """
 
 from collections import OrderedDict
@@ -88,7 +88,7 @@ class LocalBreaker:
         if opinion.heard is not None and breaker.epoch <= opinion.heard.epoch:
             return
         opinion.heard = breaker
-        if breaker.cause != Cause.LIMITED:
+        if breaker.cause not in (Cause.LIMITED, Cause.HESITANT, Cause.ANSWERING):
             opinion.failures = opinion.open_until = 0
 
     def allows(self, endpoint: str, in_flight: int, now_ms: int) -> Why | None:

@@ -14,6 +14,8 @@
                 -> ramp_done      enough calls at a time, or enough seconds        -> closed
                 -> ramp_failing   any rule of closed, or the error rate of few     -> open, longer
                 -> refused                                                         -> open, for the longest rest
+    closed      -> hesitant       its calls wait, and nobody has an answer yet     -> closed; others are preferred
+                -> answering      somebody had one, or it was long ago             -> closed
     closed, open, ramp -> limited   the vendor said until when it takes no calls   -> the same; no failure
     any         -> forced_open    an operator: no calls, no probes                 -> open, forced
                 -> forced_closed  an operator: calls whatever happens              -> closed, forced
@@ -33,7 +35,19 @@ from schemas.errors import ERROR_KINDS, KindRow
 from schemas.events.breaker import Breaker
 from schemas.events.decision import View
 
-__all__ = ["TRANSITIONS", "Cause", "State", "Why", "counts", "held_back", "refuses", "rested_at", "row_of", "view_of"]
+__all__ = [
+    "SAME_STATE",
+    "TRANSITIONS",
+    "Cause",
+    "State",
+    "Why",
+    "counts",
+    "held_back",
+    "refuses",
+    "rested_at",
+    "row_of",
+    "view_of",
+]
 
 _MAX_DOUBLINGS = 20
 _ROWS = {kind.value: row for kind, row in ERROR_KINDS.items()}
@@ -61,6 +75,8 @@ class Cause(StrEnum):
     RAMP_DONE = "ramp_done"
     RAMP_FAILING = "ramp_failing"
     LIMITED = "limited"
+    HESITANT = "hesitant"
+    ANSWERING = "answering"
     FORCED_OPEN = "forced_open"
     FORCED_CLOSED = "forced_closed"
     AUTO = "auto"
@@ -73,6 +89,8 @@ TRANSITIONS: dict[tuple[State, Cause], State] = {
     (State.CLOSED, Cause.SILENT): State.OPEN,
     (State.CLOSED, Cause.REFUSED): State.OPEN,
     (State.CLOSED, Cause.LIMITED): State.CLOSED,
+    (State.CLOSED, Cause.HESITANT): State.CLOSED,
+    (State.CLOSED, Cause.ANSWERING): State.CLOSED,
     (State.CLOSED, Cause.AUTO): State.CLOSED,
     (State.OPEN, Cause.RESTED): State.HALF_OPEN,
     (State.OPEN, Cause.CATALOG_CHANGED): State.OPEN,
@@ -90,6 +108,9 @@ TRANSITIONS: dict[tuple[State, Cause], State] = {
     **{(state, Cause.FORCED_CLOSED): State.CLOSED for state in State},
 }
 
+SAME_STATE = frozenset({Cause.LIMITED, Cause.RAMP_STEP, Cause.HESITANT, Cause.ANSWERING})
+"""Causes whose record is no new state."""
+
 Why = Literal["open", "half_open", "ramp", "limited"]
 """Why an endpoint takes no call now."""
 
@@ -105,6 +126,7 @@ def view_of(breaker: Breaker | None, in_flight: int, now_ms: int) -> View:
         limited_until=breaker.limited_until if is_limited else None,
         open_until=breaker.open_until,
         allowed_in_flight=breaker.allowed_in_flight,
+        hesitant=breaker.hesitant,
     )
 
 

@@ -18,6 +18,8 @@ _SPOKEN_MS = 500
 """A success is as old as its signal, or up to two signals older."""
 _QUIET_MS, _QUIET_FACTOR = 2_000, 3
 """An endpoint with silent calls is quiet if nobody had an answer for so long, or so many times what is usual."""
+_SEVERAL = 4
+_HESITATION_MS, _HESITATION_FACTOR = 1_000, 2
 _FRESH_MS = 2_000
 """A worker with calls under way speaks every 250 ms; one that was not heard for so long says nothing about now."""
 
@@ -92,6 +94,17 @@ class Window:
     def in_a_row(self) -> int:
         """Failures since the last success of any worker."""
         return sum(failures for _, failures in self._row)
+
+    def is_hesitant(self, now_ms: int) -> bool:
+        """Several calls wait, most of those under way, for longer than is usual, and nobody had an answer since they began."""
+        workers = [worker for worker in self._workers.values() if worker.at > now_ms - _FRESH_MS and worker.waiting]
+        waiting, in_flight = sum(worker.waiting for worker in workers), sum(worker.in_flight for worker in workers)
+        if waiting < _SEVERAL or 2 * waiting < in_flight:
+            return False
+        oldest = min(worker.at - worker.oldest_silent_ms for worker in workers)
+        usual_ms = max(worker.first_event_ewma_ms or 0 for worker in workers)
+        is_late = now_ms - oldest >= max(_HESITATION_MS, _HESITATION_FACTOR * usual_ms)
+        return is_late and oldest >= max(self._ok_at - _SPOKEN_MS, self._floor_ms)
 
     def is_silent(self, now_ms: int) -> bool:
         """Nobody had an answer since a silent call began; or several are silent, and half of all or nobody is answered.

@@ -211,6 +211,7 @@ class Sensor:
             in_flight=len(seen.calls),
             silent=len(silent),
             oldest_silent_ms=now_ms - min(waiting) if waiting else 0,
+            waiting=sum(len(calls) for calls in seen.waiting.values()),
             first_event_ewma_ms=next((round(ewma_ms) for ewma_ms in ewmas_ms if ewma_ms is not None), None),
             limited_until=seen.limited_until if seen.limited_until > now_ms else None,
             probe=probe,

@@ -371,3 +371,38 @@ def test_after_a_restart_a_ramp_goes_on() -> None:
     assert later.due_ms() == judge.due_ms()
     later.tick(later.due_ms() or 0)
     assert later.breaker.allowed_in_flight == 4
+
+
+def waiting(at: int, oldest_ms: int, number: int = 6, **facts: Any) -> Any:
+    said = {"waiting": number, "in_flight": number, "oldest_silent_ms": oldest_ms, "first_event_ewma_ms": 200}
+    return make_signal(at, **(said | facts))
+
+
+def test_where_all_calls_wait_and_nobody_has_an_answer_others_are_preferred_before_it_is_silence() -> None:
+    judge = make_judge()
+    assert judge.signal(waiting(NOW + 900, 900), NOW + 900) == []
+    assert causes(judge.signal(waiting(NOW + 1_150, 1_150), NOW + 1_150)) == ["hesitant"]
+    assert (judge.breaker.state, judge.breaker.hesitant) == ("closed", True)
+    assert judge.signal(waiting(NOW + 1_400, 1_400), NOW + 1_400) == []
+    assert causes(judge.signal(waiting(NOW + 2_100, 2_100, silent=2), NOW + 2_100)) == ["silent"]
+    assert (judge.breaker.state, judge.breaker.hesitant) == ("open", False)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"number": 3}, {"in_flight": 13}, {"first_event_ewma_ms": 700}, {"ok": 1}],
+    ids=["few", "most_are_answered", "usually_slow", "somebody_was_answered"],
+)
+def test_it_is_no_hesitation_where(facts: dict[str, Any]) -> None:
+    judge = make_judge()
+    assert judge.signal(waiting(NOW + 1_150, 1_150, **facts), NOW + 1_150) == []
+
+
+def test_hesitation_ends_with_an_answer_or_after_a_while_since_where_nobody_goes_nobody_sees() -> None:
+    answered, left = make_judge(), make_judge()
+    for judge in (answered, left):
+        judge.signal(waiting(NOW + 1_150, 1_150), NOW + 1_150)
+    assert causes(answered.signal(make_signal(NOW + 1_400, ok=6), NOW + 1_400)) == ["answering"]
+    assert left.due_ms() == NOW + 3_150
+    assert causes(restarted(left).tick(NOW + 3_150)) == ["answering"]
+    assert left.breaker.state == "closed"

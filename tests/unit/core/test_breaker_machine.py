@@ -21,7 +21,14 @@ def test_calls_go_again_only_by_way_of_a_probe_or_an_operator() -> None:
     into_ramp = {cause for (state, cause), after in TRANSITIONS.items() if after is State.RAMP and state is not after}
     into_closed = {cause for (_, cause), after in TRANSITIONS.items() if after is State.CLOSED}
     assert into_ramp == {Cause.PROBE_OK}
-    assert into_closed == {Cause.RAMP_DONE, Cause.FORCED_CLOSED, Cause.LIMITED, Cause.AUTO}
+    assert into_closed == {
+        Cause.RAMP_DONE,
+        Cause.FORCED_CLOSED,
+        Cause.AUTO,
+        Cause.LIMITED,
+        Cause.HESITANT,
+        Cause.ANSWERING,
+    }
 
 
 @pytest.mark.parametrize(

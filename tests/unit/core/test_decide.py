@@ -9,7 +9,7 @@ from pipeline.core.decide import Situation, decide
 from pipeline.core.eligible import eligible
 from pipeline.core.rules import NOTHING_REQUIRED
 from schemas.catalog import Catalog
-from schemas.events import Enriched, Features
+from schemas.events import Enriched, Features, View
 
 NOON_MONDAY = 4 * 86_400_000 + 12 * 3_600_000
 
@@ -260,3 +260,16 @@ def test_batch_work_that_has_waited_for_long_asks_more_rarely() -> None:
 def test_interactive_calls_do_not_wait_for_a_provider_that_is_overfull() -> None:
     decision = _decide(_catalog(), _request("good"), _situation(far=15))
     assert (decision.error_code, decision.retry_at) == ("all_providers_unavailable", None)
+
+
+def test_who_hesitates_comes_last_in_any_order_and_is_asked_where_nobody_else_is_there() -> None:
+    views = {"far/good/us": View(hesitant=True), "near/plain/eu": View(hesitant=True)}
+    situation = replace(_situation(), views=views)
+    assert [each.model for each in _decide(_catalog(), _request(), situation).ranked] == [
+        "odd",
+        "wide",
+        "good",
+        "plain",
+    ]
+    assert [each.model for each in _decide(_catalog(), _request("steady"), situation).ranked] == ["plain", "good"]
+    assert _decide(_catalog(), _request("good"), situation).chosen == "good"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.journey import TOKEN_WAIT_MS, Journey, Phase
+from pipeline.core.journey import Journey, Phase
 from pipeline.core.journey_events import BudgetSpent, CancelAsked, Collected, DeadlinePassed, Decided, Recovered
 from pipeline.core.outcomes import Collect, Decide, End, Forward, Orphan, Park, Recover, Reply, Step
 from schemas.completion import Usage
@@ -425,15 +425,9 @@ def test_once_something_was_said_no_call_starts_the_answer_again(happenings: lis
                 assert step.prefix is not None
 
 
-def test_who_was_evacuated_and_finds_no_token_waits_for_one_and_pays_then() -> None:
+def test_who_was_evacuated_has_failed_at_nothing_and_pays_nothing() -> None:
     journey = calling(make_journey())
-    evacuated = failed("timeout", code="evacuated")
-    assert journey.step(evacuated, NOW) == [Decide(attempt=2, cause="failover", pays="m1")]
-    (park,) = journey.step(BudgetSpent(), NOW)
-    assert isinstance(park, Park)
-    assert NOW + TOKEN_WAIT_MS / 2 <= park.due_at <= NOW + TOKEN_WAIT_MS
-    assert journey.resume([], park.due_at) == [Decide(attempt=2, cause="retry", pays="m1")]
-    assert journey.step(BudgetSpent(), park.due_at) == [Park(2 * park.due_at - NOW)]
+    assert journey.step(failed("timeout", code="evacuated"), NOW) == [Decide(attempt=2, cause="failover")]
 
 
 def test_who_failed_and_finds_no_token_is_told_so() -> None:

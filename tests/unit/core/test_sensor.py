@@ -56,10 +56,17 @@ def test_a_signal_says_what_happened_since_the_last() -> None:
     sensor.started(ENDPOINT, "d", NOW + 100, stream=True)
     assert only(sensor.signals(NOW + 400)) == Signal(
         ENDPOINT, "w1", NOW + 400, ok=1, errors={"timeout": 2}, consecutive=2, in_flight=1, oldest_silent_ms=300,
-        first_event_ewma_ms=300,
+        first_event_ewma_ms=300, waiting=1,
     )  # fmt: skip
     assert only(sensor.signals(NOW + 650)) == Signal(
-        ENDPOINT, "w1", NOW + 650, consecutive=2, in_flight=1, oldest_silent_ms=550, first_event_ewma_ms=300
+        ENDPOINT,
+        "w1",
+        NOW + 650,
+        consecutive=2,
+        in_flight=1,
+        oldest_silent_ms=550,
+        first_event_ewma_ms=300,
+        waiting=1,
     )
 
 
