@@ -43,8 +43,9 @@ class Books:
 
     @property
     def is_complete(self) -> bool:
-        calls = self.response.attempts if self.response is not None else len(self.attempts) + 1
-        return len(self.attempts) >= max(1, calls) and self.attempts.keys() == self.costs.keys()
+        if self.response is None or len(self.attempts) < self.response.attempts:
+            return False
+        return self.attempts.keys() == self.costs.keys()
 
     def said(self, attempt: int) -> str:
         pieces = [piece for delta in self.deltas if delta.attempt == attempt for piece in orjson.loads(delta.data)]
