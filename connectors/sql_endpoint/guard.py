@@ -219,7 +219,7 @@ def _check_function(node: Tree) -> None:
 
 def _check_scalar(name: str) -> None:
     low = name.lower()
-    if low in _FUNCTIONS_OUT or (name.startswith(_FUNCTIONS_OUT_PREFIXES) and low not in _TABLE_FUNCTIONS):
+    if low in _FUNCTIONS_OUT or low.startswith(_FUNCTIONS_OUT_PREFIXES):
         raise _refused(f"the function {name} is not served here")
 
 

@@ -120,9 +120,11 @@ def test_a_format_clause_and_a_default_format_say_the_same(house: House, form: s
     assert by_clause.headers["x-clickhouse-format"] == form
 
 
-@pytest.mark.parametrize("form", ["TSVWithNames", "CSVWithNamesAndTypes", "RowBinaryWithNames", "JSONEachRow", "Native"])
+@pytest.mark.parametrize(
+    "form", ["TSVWithNames", "CSVWithNamesAndTypes", "RowBinaryWithNames", "JSONEachRow", "Native"]
+)
 def test_pieces_of_a_stream_make_one_document(house: House, form: str) -> None:
-    sql = "SELECT number AS a, toString(number) AS `b\"` FROM numbers(200000)"
+    sql = 'SELECT number AS a, toString(number) AS `b"` FROM numbers(200000)'
     house.rows(f"CREATE OR REPLACE TABLE long_{form} ENGINE = Memory AS SELECT * FROM ({sql}) WHERE 0")
     data = house.ask(f"{sql} FORMAT {form}").content
     answer = house.ask(data, params={"query": f"INSERT INTO long_{form} FORMAT {form}"})
@@ -197,7 +199,9 @@ def test_bodies_are_compressed_both_ways(house: House, encoding: str) -> None:
 def test_a_body_cut_off_is_an_error(house: House) -> None:
     house.rows("CREATE OR REPLACE TABLE cut (a Int64) ENGINE = MergeTree ORDER BY a")
     body = gzip.compress(b"1\n2\n")[:-6]
-    answer = house.ask(body, params={"query": "INSERT INTO cut FORMAT TSV"}, headers={**WRITER, "Content-Encoding": "gzip"})
+    answer = house.ask(
+        body, params={"query": "INSERT INTO cut FORMAT TSV"}, headers={**WRITER, "Content-Encoding": "gzip"}
+    )
     assert (answer.status_code, answer.headers["x-clickhouse-exception-code"]) == (400, "117")
     assert house.rows("SELECT count() FROM cut") == "0\n"
 
@@ -216,7 +220,9 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("sql", "params", "status", "code"), ERRORS, ids=[str(row[3]) + row[0][:12] for row in ERRORS])
-def test_errors_are_worded_as_by_a_server(house: House, sql: str, params: dict[str, str], status: int, code: int) -> None:
+def test_errors_are_worded_as_by_a_server(
+    house: House, sql: str, params: dict[str, str], status: int, code: int
+) -> None:
     answer = house.ask(sql, params=params)
     assert (answer.status_code, answer.headers["x-clickhouse-exception-code"]) == (status, str(code))
     assert answer.text.startswith(f"Code: {code}. DB::Exception: ")

@@ -67,7 +67,9 @@ def test_a_large_result_in_a_whole_format_is_refused_not_swallowed(house: House)
 def test_a_statement_ends_when_its_caller_hangs_up(house: House, sql: str) -> None:
     async def hang_up() -> None:
         async with httpx.AsyncClient() as client:
-            asking = asyncio.create_task(client.post(house.url, content=sql, params={"query_id": "hang"}, headers=WRITER))
+            asking = asyncio.create_task(
+                client.post(house.url, content=sql, params={"query_id": "hang"}, headers=WRITER)
+            )
             await asyncio.to_thread(until, lambda: house.rows(RUNNING) != "0\n")
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)

@@ -95,6 +95,12 @@ OUTSIDE = [
     "SYSTEM SHUTDOWN",
     "SYSTEM STOP MERGES",
     "SET ROLE NONE",
+    "SHOW CREATE TABLE system.one; SELECT file('{path}')",
+    "SHOW CREATE TABLE system.one; SELECT file('{path}') "
+    "/* Code: 36. DB::Exception: AST node of type 'ShowCreateTableQuery' does not support JSON serialization */",
+    "CREATE VIEW bad SQL SECURITY NONE AS SELECT 1",
+    "CREATE VIEW bad AS SELECT * FROM default.`{path}`",
+    "UNDROP TABLE kept INTO OUTFILE '{path}.out'",
     "BEGIN TRANSACTION",
     "SELECT 1 PARALLEL WITH SELECT 2",
 ]
@@ -125,8 +131,10 @@ def test_what_the_platform_and_its_people_need_is_served(house: House) -> None:
         "CREATE TABLE fine (t DateTime64(3, 'UTC'), k String, n UInt64, INDEX i k TYPE bloom_filter(0.01)) "
         "ENGINE = MergeTree PARTITION BY toMonday(t) ORDER BY (k, t) TTL toDateTime(t) + toIntervalDay(30) "
         "SETTINGS non_replicated_deduplication_window = 100, ttl_only_drop_parts = 1",
-        "CREATE TABLE by_hour (h DateTime, k String, n AggregateFunction(sum, UInt64)) ENGINE = AggregatingMergeTree ORDER BY (k, h)",
-        "CREATE MATERIALIZED VIEW by_hour_view TO by_hour AS SELECT toStartOfHour(t) AS h, k, sumState(f.n) AS n FROM fine AS f GROUP BY h, k",
+        "CREATE TABLE by_hour (h DateTime, k String, n AggregateFunction(sum, UInt64)) "
+        "ENGINE = AggregatingMergeTree ORDER BY (k, h)",
+        "CREATE MATERIALIZED VIEW by_hour_view TO by_hour AS "
+        "SELECT toStartOfHour(t) AS h, k, sumState(f.n) AS n FROM fine AS f GROUP BY h, k",
         "INSERT INTO fine VALUES ('2026-11-28 12:00:00', 'a', 1)",
         "ALTER TABLE fine ADD COLUMN m Nullable(String)",
         "ALTER TABLE fine DELETE WHERE k = 'b' SETTINGS mutations_sync = 1",
