@@ -27,6 +27,7 @@ from connectors.sql_endpoint.encodings import Encoder, choose, decoder, encoder
 from connectors.sql_endpoint.engine import Engine
 from connectors.sql_endpoint.errors import KeyRequired, SqlError
 from connectors.sql_endpoint.formats import Joiner, media_type
+from connectors.sql_endpoint.native import REVISION, upgrade
 from connectors.sql_endpoint.running import Run, Workshop
 
 __all__ = ["EndpointConfig", "SqlServer", "serve"]
@@ -187,6 +188,8 @@ class _Endpoint:
             rows = await run.call(run.handle.ask, text.statement, run.form, ask.params)
             if not run.statement.has_rows:
                 return answer.done()
+            if run.form == "Native" and ask.revision >= REVISION:
+                rows = upgrade(rows)
             return await answer.send(_only(rows), run.form)
 
 
@@ -224,15 +227,18 @@ async def _stream(run: Run, ask: Ask, text: Text, answer: "_Answer") -> web.Stre
         first = await run.call(_next, pieces)
         if first is None and joiner.has_header:
             first = await run.call(run.handle.ask, text.statement, run.form, ask.params)
-        return await answer.send(_joined(run, pieces, first, joiner), run.form)
+        is_newer = run.form == "Native" and ask.revision >= REVISION
+        return await answer.send(_joined(run, pieces, first, joiner, is_newer=is_newer), run.form)
     finally:
         await run.call(_close, pieces)
 
 
-async def _joined(run: Run, pieces: Iterator[bytes], first: bytes | None, joiner: Joiner) -> AsyncIterator[bytes]:
+async def _joined(
+    run: Run, pieces: Iterator[bytes], first: bytes | None, joiner: Joiner, *, is_newer: bool
+) -> AsyncIterator[bytes]:
     piece = first
     while piece is not None:
-        yield joiner.join(piece)
+        yield await run.call(upgrade, piece) if is_newer else joiner.join(piece)
         piece = await run.call(_next, pieces)
 
 

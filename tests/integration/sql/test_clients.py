@@ -3,9 +3,12 @@
 import asyncio
 import datetime
 import gzip
+import socket
 import uuid
 import zlib
+from collections import defaultdict
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import clickhouse_connect
@@ -13,6 +16,8 @@ import httpx
 import lz4.frame
 import pytest
 from backports import zstd
+from clickhouse_driver.bufferedreader import BufferedSocketReader
+from clickhouse_driver.streams.native import BlockInputStream
 
 from tests.integration.sql.house import WRITER, House
 
@@ -135,6 +140,41 @@ def test_pieces_of_a_stream_make_one_document(house: House, form: str) -> None:
 @pytest.mark.parametrize("form", ["CSVWithNames", "TSVWithNamesAndTypes"])
 def test_an_empty_result_keeps_its_header(house: House, form: str) -> None:
     assert house.ask(f"SELECT 1 AS a WHERE 0 FORMAT {form}").text.splitlines()[0].strip('"') == "a"
+
+
+def test_newer_clients_get_native_blocks_of_their_revision(house: House) -> None:
+    """Read by another client's reader of the binary protocol, at the revision that Grafana's plugin asks for."""
+    columns = [
+        "toUInt8(number) AS a",
+        "toString(number) AS b",
+        "CAST(b AS LowCardinality(String)) AS c",
+        "CAST(if(number = 1, NULL, b) AS Nullable(String)) AS d",
+        "range(number) AS e",
+        "map(b, number) AS f",
+        "CAST((1, ['x']) AS Tuple(p Int8, `q r` Array(String))) AS g",
+        "toDecimal64('1.5', 9) AS h",
+        "[(b, number)] AS i",
+        "CAST('k,(' AS Enum8('k,(' = 1, 'l' = 2)) AS j",
+    ]
+    sql = f"SELECT {', '.join(columns)} FROM numbers(3) FORMAT Native"
+    answer = house.ask(sql, params={"client_protocol_version": "54454"})
+    assert answer.status_code == 200, answer.text
+    assert _read_native(answer.content) == [
+        (0, "0", "0", "0", [], {"0": 0}, (1, ["x"]), Decimal("1.5"), [("0", 0)], "k,("),
+        (1, "1", "1", None, [0], {"1": 1}, (1, ["x"]), Decimal("1.5"), [("1", 1)], "k,("),
+        (2, "2", "2", "2", [0, 1], {"2": 2}, (1, ["x"]), Decimal("1.5"), [("2", 2)], "k,("),
+    ]
+
+
+def _read_native(data: bytes) -> list[Any]:
+    """The rows of one block."""
+    settings = {"strings_encoding": "utf-8", "namedtuple_as_json": False}
+    server = SimpleNamespace(used_revision=54454, get_timezone=lambda: "UTC")
+    near, far = socket.socketpair()
+    with near, far:
+        near.sendall(data)
+        context = SimpleNamespace(client_settings=defaultdict(bool, settings), server_info=server, settings={})
+        return list(BlockInputStream(BufferedSocketReader(far, 1 << 20), context).read().get_rows())
 
 
 def test_json_is_one_document_with_its_statistics(house: House) -> None:
