@@ -177,6 +177,17 @@ def _read_native(data: bytes) -> list[Any]:
         return list(BlockInputStream(BufferedSocketReader(far, 1 << 20), context).read().get_rows())
 
 
+def test_totals_come_after_the_rows(house: House) -> None:
+    sql = "SELECT number % 2 AS a, count() FROM numbers(4) GROUP BY a WITH TOTALS ORDER BY a"
+    assert house.rows(sql) == "0\t2\n1\t2\n\n0\t4\n"
+
+
+def test_a_fault_in_binary_data_has_the_code_of_a_server(house: House) -> None:
+    house.rows("CREATE OR REPLACE TABLE avro (a Int64) ENGINE = MergeTree ORDER BY a")
+    answer = house.ask(b"no avro", params={"query": "INSERT INTO avro FORMAT Avro"})
+    assert (answer.headers["x-clickhouse-exception-code"], "avro" in answer.text) == ("1001", True)
+
+
 def test_json_is_one_document_with_its_statistics(house: House) -> None:
     document = house.ask("SELECT 1 AS a FORMAT JSON").json()
     assert (document["data"], document["rows"]) == ([{"a": 1}], 1)

@@ -1,5 +1,6 @@
 """Who may do what; what nobody may. Every refusal is tried on the real engine."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,6 +105,67 @@ OUTSIDE = [
     "BEGIN TRANSACTION",
     "SELECT 1 PARALLEL WITH SELECT 2",
 ]
+
+
+POSITIONS = """
+SELECT a FROM t ORDER BY a WITH FILL FROM length(X)
+SELECT a FROM t ORDER BY a WITH FILL STEP length(X)
+SELECT a, b FROM t ORDER BY a WITH FILL INTERPOLATE (b AS X)
+SELECT a FROM t ORDER BY a WITH FILL STALENESS length(X)
+SELECT 1 FROM t GROUP BY GROUPING SETS ((X), (a))
+SELECT 1 LIMIT 1 OFFSET length(X)
+SELECT 1 LIMIT (SELECT length(X))
+SELECT sum(a) OVER (ORDER BY a ROWS BETWEEN length(X) PRECEDING AND CURRENT ROW) FROM t
+SELECT sum(a) OVER w FROM t WINDOW w AS (PARTITION BY X)
+SELECT 1 FROM t PREWHERE X = ''
+SELECT 1 FROM t JOIN u ON t.a = X
+SELECT 1 FROM t ARRAY JOIN [X] AS y
+SELECT quantile(length(X))(a) FROM t
+SELECT DISTINCT ON (X) a FROM t
+SELECT a FROM t LIMIT 1 OFFSET length(X) BY a
+SELECT * EXCEPT (a) REPLACE (X AS b) FROM t
+SELECT * APPLY(quantile(length(X))) FROM t
+SELECT INTERVAL length(X) DAY
+SELECT EXTRACT(DAY FROM X), TRIM(BOTH 'x' FROM X), SUBSTRING(X FROM 1 FOR 2), POSITION('a' IN X)
+SELECT CASE WHEN X = '' THEN 1 END
+SELECT sum(a) FILTER (WHERE X = '') FROM t
+SELECT a FROM t QUALIFY X = ''
+SELECT 1 EXCEPT SELECT X
+WITH RECURSIVE r AS (SELECT X UNION ALL SELECT X FROM r) SELECT * FROM r
+CREATE TABLE n (a Int8 TTL toDate(X)) ENGINE = MergeTree ORDER BY tuple()
+CREATE TABLE n (a Int8 CODEC(Delta(X))) ENGINE = Memory
+CREATE TABLE n (a Int8) ENGINE = MergeTree PARTITION BY X ORDER BY a
+CREATE TABLE n (a Int8) ENGINE = MergeTree ORDER BY a SAMPLE BY X
+CREATE TABLE n (a Int8, d Date) ENGINE = MergeTree ORDER BY a TTL d DELETE WHERE X = ''
+CREATE TABLE n (a Int8, d Date) ENGINE = MergeTree ORDER BY a TTL d GROUP BY a SET d = X
+CREATE TABLE n (a Int8, CONSTRAINT c CHECK X = '') ENGINE = Memory
+CREATE TABLE n (a Int8, INDEX i X TYPE minmax) ENGINE = MergeTree ORDER BY a
+CREATE TABLE n (a Int8, PROJECTION p (SELECT X ORDER BY a)) ENGINE = MergeTree ORDER BY a
+CREATE TABLE n ENGINE = Buffer(millrace, X, 1, 1, 1, 1, 1, 1, 1)
+CREATE TABLE n ENGINE = Memory AS SELECT X
+CREATE MATERIALIZED VIEW n ENGINE = Memory AS SELECT X AS a
+CREATE MATERIALIZED VIEW n REFRESH EVERY 1 DAY TO kept AS SELECT X AS a
+ALTER TABLE kept UPDATE a = length(X) WHERE 1
+ALTER TABLE kept MODIFY TTL toDate(X)
+ALTER TABLE kept ADD INDEX i X TYPE minmax
+ALTER TABLE kept ADD PROJECTION p (SELECT X)
+ALTER TABLE kept MODIFY COLUMN a DEFAULT length(X)
+UPDATE kept SET a = length(X) WHERE 1
+DELETE FROM kept WHERE X = ''
+KILL MUTATION WHERE X = ''
+SHOW TABLES LIMIT length(X)
+SHOW COLUMNS FROM kept WHERE X = ''
+WITH y AS (SELECT length(X) AS a) INSERT INTO kept SELECT * FROM y
+EXPLAIN PIPELINE INSERT INTO kept SELECT length(X)
+CREATE DATABASE n ENGINE = Atomic TABLE OVERRIDE t (COLUMNS (a Int8 DEFAULT X))
+""".strip().splitlines()
+"""Where an expression can stand: the parser's tree must show every one of them."""
+
+
+@pytest.mark.parametrize("sql", POSITIONS)
+def test_the_tree_shows_an_expression_wherever_it_stands(house: House, secret: Path, sql: str) -> None:
+    answer = house.ask(re.sub(r"\bX\b", f"file('{secret}')", sql))
+    assert "the function file is not served here" in answer.text
 
 
 @pytest.fixture(scope="module", autouse=True)
