@@ -32,7 +32,6 @@ from pipeline.agents.health import HealthStage
 from pipeline.agents.retry import RetryRelay
 from pipeline.agents.route import RouteStage
 from pipeline.agents.sensing import Sensing
-from pipeline.agents.sql import SqlStage
 from pipeline.catalog_file import CatalogError, LoadedCatalog, load
 from pipeline.core.classify import count_input_tokens
 from pipeline.emit import Emit
@@ -243,6 +242,8 @@ class Host:
         return Running("retry", failed=[relay.failed], stop=relay.stop)
 
     async def _sql(self, port: int | None) -> Running:
+        from pipeline.agents.sql import SqlStage
+
         stage = SqlStage(self._settings, self.tools.metrics, SQL_PORT if port is None else port)
         await stage.start()
         return Running("sql", port=stage.port, is_ready=stage.is_ready, stop=stage.stop, refresh=[stage.refresh])

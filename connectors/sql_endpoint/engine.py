@@ -79,8 +79,6 @@ class Handle:
         try:
             while (piece := rows.fetch()) is not None:
                 yield bytes(piece.bytes())
-        except GeneratorExit:
-            raise
         except Exception as error:
             raise SqlError.of_engine(str(error)) from None
         finally:

@@ -10,7 +10,7 @@ import asyncio
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, ParamSpec, TypeVar
@@ -40,23 +40,29 @@ _SAME_ID: Final = "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING"
 
 @dataclass(slots=True)
 class Workshop:
-    """What all statements share. `places` run at once, `queue` wait."""
+    """What all statements share. `places` run at once, `queue` wait; people get at most `people` of the places."""
 
     engine: Engine
     places: int
+    people: int
     queue: int
     gate: Gate = field(init=False)
+    people_gate: Gate = field(init=False)
     sessions: Sessions = field(init=False)
     threads: ThreadPoolExecutor = field(init=False)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     _running: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.gate = Gate(self.places, self.queue)
+        self.gate, self.people_gate = Gate(self.places, self.queue), Gate(self.people, self.queue)
         self.sessions = Sessions(self.engine.handle)
         # A kill, and the stage's own question whether the engine answers, must not wait behind statements.
         self.threads = ThreadPoolExecutor(self.places + _SPARE_THREADS, thread_name_prefix="sql")
         self.idle.set()
+
+    def gates(self, caller: Caller) -> tuple[Gate, ...]:
+        """To be passed in this order: whatever people ask, the platform finds a place."""
+        return (self.people_gate, self.gate) if caller.is_person else (self.gate,)
 
     def begin(self, query_id: str) -> None:
         """Raises SqlError: a statement of this id is there already."""
@@ -118,24 +124,21 @@ class Run:
         return _MORE_ROWS.search(self._text.statement) is not None or "extremes" in self._ask.settings
 
     async def __aenter__(self) -> "Run":
-        self._shop.begin(self._ask.query_id)
-        try:
-            await self._shop.gate.__aenter__()
-        except BaseException:
-            self._shop.end(self._ask.query_id)
-            raise
-        try:
+        async with AsyncExitStack() as stack:
+            self._shop.begin(self._ask.query_id)
+            stack.callback(self._shop.end, self._ask.query_id)
+            for gate in self._shop.gates(self._caller):
+                await stack.enter_async_context(gate)
+            stack.push_async_callback(self._leave)
             await self._lease()
             await self.call(self._prepare)
-        except BaseException:
-            await self._leave()
-            raise
+            self._open = stack.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._leave()
+        await self._open.aclose()
 
     async def call(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """An engine call in a thread. If we are cancelled it is killed, and over when this returns."""
@@ -198,14 +201,9 @@ class Run:
         await asyncio.shield(asyncio.ensure_future(self._give_back()))
 
     async def _give_back(self) -> None:
-        try:
-            if self._session is not None:
-                with suppress(SqlError):  # a session may have made itself readonly
-                    await self._shop.in_thread(self.handle.set, self._undo)
-            elif hasattr(self, "handle"):
-                await self._shop.in_thread(self.handle.close)
-        finally:
-            if self._session is not None:
-                self._shop.sessions.release(self._session)
-            self._shop.end(self._ask.query_id)
-            await self._shop.gate.__aexit__(None, None, None)
+        if self._session is not None:
+            with suppress(SqlError):  # a session may have made itself readonly
+                await self._shop.in_thread(self.handle.set, self._undo)
+            self._shop.sessions.release(self._session)
+        elif hasattr(self, "handle"):
+            await self._shop.in_thread(self.handle.close)

@@ -45,12 +45,13 @@ Observe = Callable[[str, str, float], None]
 
 @dataclass(frozen=True, slots=True)
 class EndpointConfig:
-    """`port` 0 takes a free one."""
+    """`port` 0 takes a free one; the numbers of statements at once are those of `Workshop`."""
 
     host: str = "127.0.0.1"
     port: int = 0
     passwords: Passwords = field(default_factory=Passwords)
     places: int = 8
+    people: int = 4
     queue: int = 64
 
 
@@ -70,7 +71,7 @@ class SqlServer:
 
     @property
     def waiting(self) -> int:
-        return self._shop.gate.waiting
+        return self._shop.gate.waiting + self._shop.people_gate.waiting
 
     async def answers(self) -> bool:
         """Whether the engine does; takes as long as the engine."""
@@ -112,7 +113,7 @@ async def serve(directory: Path, config: EndpointConfig, observe: Observe) -> Sq
 
 
 async def _listen(engine: Engine, config: EndpointConfig, observe: Observe) -> SqlServer:
-    shop = Workshop(engine, config.places, config.queue)
+    shop = Workshop(engine, config.places, config.people, config.queue)
     endpoint = _Endpoint(shop, config.passwords, observe)
     app = web.Application(client_max_size=_FORM_BYTES)
     app.add_routes(

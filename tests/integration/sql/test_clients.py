@@ -12,7 +12,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import clickhouse_connect
-import httpx
 import lz4.frame
 import pytest
 from backports import zstd
@@ -195,11 +194,11 @@ def test_json_is_one_document_with_its_statistics(house: House) -> None:
 
 def test_statement_and_parameters_may_come_as_a_form(house: House) -> None:
     fields = {"query": (None, "SELECT {a:Int8} + 1"), "param_a": (None, "41")}
-    assert httpx.post(house.url, files=fields, headers=WRITER).text == "42\n"
+    assert house.http.post(house.url, files=fields, headers=WRITER).text == "42\n"
 
 
 def test_a_get_reads(house: House) -> None:
-    assert httpx.get(house.url, params={"query": "SELECT {a:String}", "param_a": "x"}).text == "x\n"
+    assert house.http.get(house.url, params={"query": "SELECT {a:String}", "param_a": "x"}).text == "x\n"
 
 
 def test_data_may_follow_their_statement_in_the_body(house: House) -> None:
@@ -241,7 +240,7 @@ def test_bodies_are_compressed_both_ways(house: House, encoding: str) -> None:
     assert sent.status_code == 200, sent.text
     raw = b""
     headers = {**WRITER, "Accept-Encoding": f"{encoding}, br;q=0.5"}
-    with httpx.stream("POST", house.url, content="SELECT a FROM packed ORDER BY a", headers=headers) as answer:
+    with house.http.stream("POST", house.url, content="SELECT a FROM packed ORDER BY a", headers=headers) as answer:
         assert answer.headers["content-encoding"] == encoding
         raw = b"".join(answer.iter_raw())
     assert (len(raw) < len(plain), DECOMPRESS[encoding](raw)) == (True, plain)
@@ -281,7 +280,7 @@ def test_errors_are_worded_as_by_a_server(
 
 def test_a_session_serves_one_statement_at_a_time(house: House) -> None:
     params = {"session_id": "one-at-a-time"}
-    with httpx.stream(
+    with house.http.stream(
         "POST", house.url, content="SELECT number FROM numbers(100000000)", params=params, headers=WRITER
     ) as first:
         pieces = first.iter_raw()  # kept: its end would be the end of the connection
@@ -291,12 +290,12 @@ def test_a_session_serves_one_statement_at_a_time(house: House) -> None:
 
 
 def test_small_paths_answer(house: House) -> None:
-    assert httpx.get(house.url + "ping").text == "Ok.\n"
-    assert httpx.get(house.url).text == "Ok.\n"
+    assert house.http.get(house.url + "ping").text == "Ok.\n"
+    assert house.http.get(house.url).text == "Ok.\n"
 
 
 def test_metrics_and_readiness_stand_on_the_admin_port(house: House) -> None:
     house.rows("SELECT 1")
-    text = httpx.get(house.admin + "/metrics").text
+    text = house.http.get(house.admin + "/metrics").text
     assert 'millrace_sql_statements_total{kind="select",result="ok"}' in text
-    assert httpx.get(house.admin + "/readyz").status_code == 200
+    assert house.http.get(house.admin + "/readyz").status_code == 200

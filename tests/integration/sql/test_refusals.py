@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.integration.sql.house import READER, WRITER, House
@@ -236,7 +235,7 @@ WRITES = [
 def test_everybody_here_may_read(house: House, sql: str) -> None:
     for headers in (WRITER, READER, {}):
         assert house.ask(sql, headers=headers).status_code == 200
-    assert httpx.get(house.url, params={"query": sql}).status_code == 200
+    assert house.http.get(house.url, params={"query": sql}).status_code == 200
 
 
 @pytest.mark.parametrize("sql", WRITES)
@@ -245,7 +244,7 @@ def test_only_a_named_writer_may_write(house: House, who: str, sql: str) -> None
     answer = {
         "reader": lambda: house.ask(sql, headers=READER),
         "nobody": lambda: house.ask(sql, headers={}),
-        "get": lambda: httpx.get(house.url, params={"query": sql}, headers=WRITER),
+        "get": lambda: house.http.get(house.url, params={"query": sql}, headers=WRITER),
         "in the address": lambda: house.ask(sql, headers={}, params={"user": "default"}),
     }[who]()
     assert (answer.status_code, answer.headers["x-clickhouse-exception-code"]) == (403, "164")
@@ -276,11 +275,13 @@ def test_an_unknown_user_is_refused(house: House) -> None:
 )
 def test_a_web_page_is_refused(house: House, headers: dict[str, str]) -> None:
     assert house.ask("SELECT 1", headers={**WRITER, **headers}).status_code == 403
-    assert httpx.get(house.url, params={"query": "SELECT 1"}, headers=headers).status_code == 403
+    assert house.http.get(house.url, params={"query": "SELECT 1"}, headers=headers).status_code == 403
 
 
 def test_a_preflight_is_not_granted(house: House) -> None:
-    answer = httpx.options(house.url, headers={"Origin": "http://a.example", "Access-Control-Request-Method": "POST"})
+    answer = house.http.options(
+        house.url, headers={"Origin": "http://a.example", "Access-Control-Request-Method": "POST"}
+    )
     assert answer.status_code == 405
     assert not [name for name in answer.headers if name.startswith("access-control-")]
 
@@ -311,7 +312,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 def test_with_a_key_the_password_decides(locked: House, user: str, password: str, status: int) -> None:
     named = {"X-ClickHouse-User": user, "X-ClickHouse-Key": password}
     assert locked.ask("SELECT 1", headers=named).status_code == status
-    assert httpx.post(locked.url, content="SELECT 1", auth=(user, password)).status_code == status
+    assert locked.http.post(locked.url, content="SELECT 1", auth=(user, password)).status_code == status
     in_address = {"user": user, "password": password}
     assert locked.ask("SELECT 1", headers={}, params=in_address).status_code == status
 
@@ -328,6 +329,6 @@ def test_no_secret_is_logged_or_answered(locked: House) -> None:
 
 def test_off_loopback_without_a_key_it_does_not_start(tmp_path: Path) -> None:
     house = House(tmp_path / "data", MILLRACE_SQL_HOST="0.0.0.0")
-    assert house.end() == 1
+    assert house.ended() == 1
     assert house.said["reason"] == "KeyRequired"
     assert "MILLRACE_SQL_KEY" in house.said["detail"]
