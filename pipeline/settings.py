@@ -90,6 +90,10 @@ class Settings(BaseSettings):
     cache_dir: Path | None = None
     pepper: SecretStr | None = None
     admin_key: SecretStr | None = None
+    clickhouse_dsn: str | None = None
+    sql_host: str = "127.0.0.1"
+    sql_key: SecretStr | None = None
+    sql_reader_key: SecretStr | None = None
     log: Literal["text", "json"] = "text"
     seed: int = 1
 

@@ -6,6 +6,7 @@ A slot is a place for one process: stages and instance. A process that dies is s
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from pipeline.cli.errors import UsageError
 
@@ -30,8 +31,8 @@ class Slot:
         return frozenset(self.stage.split("+"))
 
 
-def slots(*, split: bool, scale: Mapping[str, int], port: int) -> list[Slot]:
-    """All processes of the platform, the gateway last: it is what people wait for."""
+def slots(*, split: bool, scale: Mapping[str, int], port: int, sql_port: int | None = None) -> list[Slot]:
+    """All processes of the platform, the gateway last: it is what people wait for. `sql_port` None: no ClickHouse of ours."""
     names = _SPLIT if split else _FEW
     _check(scale, names)
     found = [
@@ -39,7 +40,16 @@ def slots(*, split: bool, scale: Mapping[str, int], port: int) -> list[Slot]:
         for name in names
         for instance in range(max((scale.get(key, 1) for key in (name, *name.split("+"))), default=1))
     ]
+    if sql_port is not None:
+        found.insert(0, Slot("sql", 0, ("run", "sql", "--instance-id", "0", "--port", str(sql_port))))
     return sorted(found, key=lambda slot: slot.stage == "gateway")
+
+
+def sql_dsn(host: str, port: int, key: str | None) -> str:
+    """Of the embedded ClickHouse, for the platform's own processes. The user is named: who is not may only read."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    login = f"default:{quote(key, safe='')}" if key else "default"
+    return f"clickhouse://{login}@{reached}:{port}/millrace"
 
 
 def edge_slot(*, port: int, offered: bool, installed: bool, free: bool) -> Slot | str | None:

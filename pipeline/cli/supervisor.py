@@ -31,7 +31,7 @@ from pipeline.catalog_file import (
 )
 from pipeline.cli.children import Child
 from pipeline.cli.errors import CliError
-from pipeline.cli.layout import Slot, child_environment, edge_slot
+from pipeline.cli.layout import Slot, child_environment, edge_slot, sql_dsn
 from pipeline.cli.options import print_json
 from pipeline.cli.places import Running, demo_key, pepper
 from pipeline.settings import Settings, environment
@@ -60,6 +60,7 @@ class Plan:
     bootstrap: str | None
     demo: bool
     simulator_port: int
+    sql_port: int | None = None
 
     @property
     def data_dir(self) -> Path:
@@ -68,6 +69,18 @@ class Plan:
     @property
     def gateway(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def sql(self) -> str | None:
+        """Of our own ClickHouse, if there is one."""
+        return f"http://127.0.0.1:{self.sql_port}" if self.sql_port is not None else None
+
+    def sql_environment(self) -> dict[str, str]:
+        """What tells the children where it is."""
+        if self.sql_port is None:
+            return {}
+        host, key = self.settings.sql_host, self.settings.sql_key
+        return {"MILLRACE_CLICKHOUSE_DSN": sql_dsn(host, self.sql_port, key.get_secret_value() if key else None)}
 
 
 @dataclass(slots=True)
@@ -99,7 +112,8 @@ class Supervisor:
         await self._start_stages(
             child_environment(
                 env, bootstrap=bootstrap, catalog=catalog, data_dir=plan.data_dir, partitions=partitions,
-                topic_prefix=plan.settings.topic_prefix, pepper=pepper(plan.settings), extra=extra,
+                topic_prefix=plan.settings.topic_prefix, pepper=pepper(plan.settings),
+                extra={**extra, **plan.sql_environment()},
             )
         )  # fmt: skip
         self._up = True
@@ -270,7 +284,7 @@ class Supervisor:
         ]  # fmt: skip
         return {
             "event": "ready", "stage": "all", "pid": os.getpid(), "gateway": self.plan.gateway, "admin": None,
-            "sql": None, "kafka": bootstrap, "processes": processes,
+            "sql": self.plan.sql, "kafka": bootstrap, "processes": processes,
         }  # fmt: skip
 
     def _say_warnings(self, loaded: LoadedCatalog) -> None:
