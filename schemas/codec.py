@@ -27,7 +27,7 @@ from fastavro.schema import fingerprint, to_parsing_canonical_form
 from schemas.avro_schema import released
 from schemas.events import EVENTS, InvalidRequest, Request, parse_request
 
-__all__ = ["SCHEMA_IDS", "Reason", "SchemaIds", "Undecodable", "decode", "decode_request", "encode"]
+__all__ = ["SCHEMA_IDS", "Reason", "SchemaIds", "Undecodable", "datum", "decode", "decode_request", "encode"]
 
 T = TypeVar("T")
 
@@ -38,6 +38,8 @@ Reason = Literal[
 _SINGLE_OBJECT: Final = b"\xc3\x01"
 _CONFLUENT: Final = b"\x00"
 _JSON: Final = b"{"
+_NULL: Final = b"\x00"
+"""The first branch of a union."""
 
 _UNMETERED_BYTES: Final = 64 * 1024
 _MAX_READS: Final = 250_000
@@ -108,6 +110,49 @@ def decode(event_class: type[T], raw: bytes | None) -> T | Undecodable:
     if source.tell() != len(raw):
         return Undecodable("trailing_bytes", f"{len(raw) - source.tell()} bytes after the record")
     return event  # type: ignore[no-any-return]
+
+
+def datum(event_class: type, raw: bytes | None, *, without: str | None = None) -> bytes | Undecodable:
+    """An event's bare bytes under its latest schema, mostly without reading it: what stands behind the framing.
+
+    An older version is rewritten. `without` names an optional field that is left empty, whatever it holds. Only what that
+    takes is looked at, so the rest may still turn out to be no event.
+    """
+    if not raw:
+        return Undecodable("tombstone", "no value") if raw is None else Undecodable("empty", "no bytes")
+    codec = _codec(event_class)
+    found = _writer(codec, raw)
+    if isinstance(found, Undecodable):
+        return found
+    writer, start = found
+    if writer is not codec.latest:
+        event = decode(event_class, raw)
+        if isinstance(event, Undecodable):
+            return event
+        raw, start = encode(event), len(codec.header)
+    return raw[start:] if without is None else _emptied(codec.name, without, raw, start)
+
+
+def _emptied(name: str, field: str, raw: bytes, start: int) -> bytes | Undecodable:
+    before, nothing, kind = _split_at(name, field)
+    source = BytesIO(raw)
+    source.seek(start)
+    try:
+        fastavro.schemaless_reader(source, before, nothing)
+        begin = source.tell()
+        fastavro.schemaless_reader(source, kind, None)
+    except Exception as error:
+        return _refusal(error)
+    return raw[start:begin] + _NULL + raw[source.tell() :]
+
+
+@cache
+def _split_at(name: str, field: str) -> tuple[Any, Any, Any]:
+    """The latest schema up to an optional field, a reader that skips all of that, and the type of the field."""
+    avsc = list(released(name).values())[-1]
+    position = [column["name"] for column in avsc["fields"]].index(field)
+    before, nothing = {**avsc, "fields": avsc["fields"][:position]}, {**avsc, "fields": []}
+    return _parse(before), _parse(nothing), _parse(avsc["fields"][position]["type"])
 
 
 def decode_request(raw: bytes | None) -> Request | InvalidRequest | Undecodable:
