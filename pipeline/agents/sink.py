@@ -88,11 +88,10 @@ class Sink:
         address: ClickHouseAddress,
         *,
         security: Mapping[str, Any] | None = None,
-        group_prefix: str = "",
     ) -> None:
         self._tools, self._emit, self._address = tools, emit, address
         self._security = dict(security or {})
-        self._group = f"{group_prefix}millrace-sink"
+        self._group = "millrace-sink"
         self._tables = {tools.topic(table.topic.name): table for table in TABLES}
         self._store = Store(address)
         self._places = asyncio.Semaphore(AT_ONCE)
