@@ -85,3 +85,11 @@ _BY_TOPIC: Final = {table.topic.name: table for table in TABLES}
 def table_of(topic: str) -> Table:
     """By the topic's name without prefix."""
     return _BY_TOPIC[topic]
+
+
+if __name__ == "__main__":
+    import sys
+
+    from connectors.clickhouse.page import main
+
+    sys.exit(main(sys.argv[1:]))

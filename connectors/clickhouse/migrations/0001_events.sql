@@ -5,7 +5,7 @@
 -- and in the embedded engine, `Replicated` in a cluster. The deduplication window makes a repeated insert of the same batch
 -- harmless; what that does not cover is in docs/decisions/0008-exactly-once-into-clickhouse.md.
 
--- What was asked, with its features. enriched.v1
+-- What was asked, with its features.
 CREATE TABLE IF NOT EXISTS requests
 (
     request_id String CODEC(ZSTD(1)),
@@ -56,7 +56,7 @@ ORDER BY (tenant, accepted_at)
 TTL toDateTime(accepted_at) + toIntervalDay(retention_days)
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
 
--- Every phase of every call. attempts.v1
+-- Every phase of every call.
 CREATE TABLE IF NOT EXISTS attempts
 (
     request_id String CODEC(ZSTD(1)),
@@ -139,7 +139,7 @@ ORDER BY (provider, model, started_at)
 TTL toDateTime(started_at) + toIntervalDay(retention_days)
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
 
--- Every record that claims to be an outcome; the view `outcomes` has the first. responses.v1
+-- Every record that claims to be an outcome; the view `outcomes` has the first.
 CREATE TABLE IF NOT EXISTS responses
 (
     request_id String CODEC(ZSTD(1)),
@@ -208,7 +208,7 @@ ORDER BY (tenant, finished_at)
 TTL toDateTime(finished_at) + toIntervalDay(retention_days)
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
 
--- The ledger, kept for ever. costs.v1
+-- The ledger, kept for ever.
 CREATE TABLE IF NOT EXISTS costs
 (
     cost_id String CODEC(ZSTD(1)),
@@ -247,7 +247,7 @@ PARTITION BY toYYYYMM(at)
 ORDER BY (tenant, at)
 SETTINGS non_replicated_deduplication_window = 10000;
 
--- Every choice of a model with its reasons. decisions.v1
+-- Every choice of a model with its reasons.
 CREATE TABLE IF NOT EXISTS decisions
 (
     request_id String CODEC(ZSTD(1)),
@@ -283,7 +283,7 @@ ORDER BY (tenant, decided_at)
 TTL toDateTime(decided_at) + toIntervalDay(retention_days)
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
 
--- When endpoints went out and came back. breakers.v1
+-- When endpoints went out and came back.
 CREATE TABLE IF NOT EXISTS breaker_transitions
 (
     endpoint LowCardinality(String) CODEC(ZSTD(1)),

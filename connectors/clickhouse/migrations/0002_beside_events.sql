@@ -1,6 +1,6 @@
 -- Dead letters, and the tables of events that have no writer yet.
 
--- What could not be processed. `value` only for tenants that let bodies be stored. dead-letters.v1
+-- What could not be processed. `value` only for tenants that let bodies be stored.
 CREATE TABLE IF NOT EXISTS dead_letters
 (
     at DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)),
@@ -27,7 +27,7 @@ ORDER BY at
 TTL toDateTime(at) + toIntervalDay(retention_days)
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
 
--- One mirrored request: what the primary and the shadow answered. shadow-comparisons.v1
+-- One mirrored request: what the primary and the shadow answered.
 CREATE TABLE IF NOT EXISTS shadow_comparisons
 (
     experiment LowCardinality(String) CODEC(ZSTD(1)),
@@ -63,7 +63,7 @@ ORDER BY (experiment, at)
 TTL toDateTime(at) + toIntervalDay(retention_days)
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
 
--- What people said of answers; the last word per (request, user) wins, so read it with FINAL. feedback.v1
+-- What people said of answers; the last word per (request, user) wins, so read it with FINAL.
 CREATE TABLE IF NOT EXISTS feedback
 (
     request_id String CODEC(ZSTD(1)),
@@ -85,7 +85,7 @@ ORDER BY (tenant, request_id, conversation_id, user)
 TTL toDateTime(at) + toIntervalDay(retention_days)
 SETTINGS non_replicated_deduplication_window = 10000;
 
--- Alerts that began and ended. alerts.v1
+-- Alerts that began and ended.
 CREATE TABLE IF NOT EXISTS alerts
 (
     alert_id String CODEC(ZSTD(1)),

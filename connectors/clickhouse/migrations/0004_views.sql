@@ -14,13 +14,14 @@ LIMIT 1 BY tenant, cost_id;
 
 -- Calls to providers as OpenTelemetry GenAI spans (semantic conventions 1.42, `development`): the first end per attempt.
 CREATE VIEW IF NOT EXISTS otel_spans AS
+WITH if(a.result = 'ok' AND isNull(a.finish_reason), 'embeddings', 'chat') AS operation -- attempts do not say; only chats finish
 SELECT
-    concat('chat ', a.model) AS `span.name`,
+    concat(operation, ' ', a.model) AS `span.name`,
     a.attempt_id AS `span.id`,
     a.started_at AS `span.start`,
     a.duration_ms AS `span.duration_ms`,
     if(a.result = 'error', 'ERROR', 'OK') AS `span.status`,
-    'chat' AS `gen_ai.operation.name`,
+    operation AS `gen_ai.operation.name`,
     a.provider AS `gen_ai.provider.name`,
     a.model AS `gen_ai.request.model`,
     a.model AS `gen_ai.response.model`,
