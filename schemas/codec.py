@@ -26,6 +26,7 @@ from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from schemas.avro_schema import released
 from schemas.events import EVENTS, InvalidRequest, Request, parse_request
+from schemas.skip import Skip, skipper
 
 __all__ = ["SCHEMA_IDS", "Reason", "SchemaIds", "Undecodable", "datum", "decode", "decode_request", "encode"]
 
@@ -134,25 +135,24 @@ def datum(event_class: type, raw: bytes | None, *, without: str | None = None) -
 
 
 def _emptied(name: str, field: str, raw: bytes, start: int) -> bytes | Undecodable:
-    before, nothing, kind = _split_at(name, field)
-    source = BytesIO(raw)
-    source.seek(start)
+    before, whole = _skippers(name, field)
     try:
-        fastavro.schemaless_reader(source, before, nothing)
-        begin = source.tell()
-        fastavro.schemaless_reader(source, kind, None)
-    except Exception as error:
+        begin = before(raw, start)
+        end = whole(raw, begin)
+    except (IndexError, ValueError) as error:
         return _refusal(error)
-    return raw[start:begin] + _NULL + raw[source.tell() :]
+    return raw[start:begin] + _NULL + raw[end:] if end <= len(raw) else Undecodable("truncated", "ends inside a field")
 
 
 @cache
-def _split_at(name: str, field: str) -> tuple[Any, Any, Any]:
-    """The latest schema up to an optional field, a reader that skips all of that, and the type of the field."""
+def _skippers(name: str, field: str) -> tuple[Skip, Skip]:
+    """Over all fields before an optional one, and over that."""
     avsc = list(released(name).values())[-1]
     position = [column["name"] for column in avsc["fields"]].index(field)
-    before, nothing = {**avsc, "fields": avsc["fields"][:position]}, {**avsc, "fields": []}
-    return _parse(before), _parse(nothing), _parse(avsc["fields"][position]["type"])
+    named: dict[str, Skip] = {}
+    return skipper({**avsc, "fields": avsc["fields"][:position]}, named), skipper(
+        avsc["fields"][position]["type"], named
+    )
 
 
 def decode_request(raw: bytes | None) -> Request | InvalidRequest | Undecodable:

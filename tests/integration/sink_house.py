@@ -143,6 +143,7 @@ class House:
     port: int
     sent: dict[tuple[str, int], list[int]] = field(default_factory=dict)
     process: asyncio.subprocess.Process | None = None
+    ready: bytes = b""
 
     async def start(self) -> None:
         """Until its ready line."""
@@ -153,8 +154,8 @@ class House:
             )  # fmt: skip
         assert process.stdout is not None
         async with asyncio.timeout(60):
-            line = await process.stdout.readline()
-        assert b'"ready"' in line, (line, (self.folder / "sink.log").read_text()[-3000:])
+            self.ready = await process.stdout.readline()
+        assert b'"ready"' in self.ready, (self.ready, (self.folder / "sink.log").read_text()[-3000:])
 
     async def kill(self) -> None:
         assert self.process is not None
