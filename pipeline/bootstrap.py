@@ -21,6 +21,7 @@ import orjson
 
 from connectors.admin import app as admin
 from connectors.admin.metrics import Metrics
+from connectors.clickhouse.address import InvalidDsn, parse_dsn
 from connectors.gateway import GatewayConfig, Waiting, create_app, serve
 from connectors.kafka.producers import Producers
 from connectors.kafka.scan import Scanner
@@ -33,6 +34,7 @@ from pipeline.agents.health import HealthStage
 from pipeline.agents.retry import RetryRelay
 from pipeline.agents.route import RouteStage
 from pipeline.agents.sensing import Sensing
+from pipeline.agents.sink import Sink
 from pipeline.catalog_file import CatalogError, LoadedCatalog, load
 from pipeline.core.classify import count_input_tokens
 from pipeline.emit import Emit
@@ -155,6 +157,7 @@ class Host:
             "call": self._call,
             "health": self._health,
             "retry": self._retry,
+            "sink": self._sink,
         }
         if name not in makers:
             raise LookupError(f"the stage `{name}` is not there yet; there are {', '.join(makers)}")
@@ -231,6 +234,16 @@ class Host:
         relay = RetryRelay(self.tools)
         await relay.start()
         return Running("retry", failed=[relay.failed], stop=relay.stop)
+
+    async def _sink(self, _port: int | None) -> Running:
+        if self._settings.clickhouse_dsn is None:
+            raise InvalidDsn("which ClickHouse? set MILLRACE_CLICKHOUSE_DSN=clickhouse://host:port")
+        address = parse_dsn(self._settings.clickhouse_dsn)
+        sink = Sink(self.tools, self.emit, address, security=self._security)
+        await sink.start()
+        running = Running("sink", failed=[sink.failed], is_ready=sink.is_ready, stop=sink.stop)
+        running.refresh.append(sink.show)
+        return running
 
     async def _gateway(self, port: int | None) -> Running:
         waiting = Waiting(self.tools.topic_prefix, epoch_ms)

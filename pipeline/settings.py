@@ -84,6 +84,7 @@ class Settings(BaseSettings):
     config: Path = Field(default_factory=_default_catalog)
     kafka_bootstrap: str | None = None
     kafka_security: KafkaSecurity = Field(default_factory=KafkaSecurity)
+    clickhouse_dsn: str | None = None
     topic_prefix: str = "llm."
     partitions: int | None = Field(default=None, ge=1)
     data_dir: Path = Path(".millrace")

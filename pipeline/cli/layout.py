@@ -30,9 +30,9 @@ class Slot:
         return frozenset(self.stage.split("+"))
 
 
-def slots(*, split: bool, scale: Mapping[str, int], port: int) -> list[Slot]:
-    """All processes of the platform, the gateway last: it is what people wait for."""
-    names = _SPLIT if split else _FEW
+def slots(*, split: bool, scale: Mapping[str, int], port: int, has_clickhouse: bool = False) -> list[Slot]:
+    """All processes of the platform, the gateway last: it is what people wait for. Without a ClickHouse there is no sink."""
+    names = (*(_SPLIT if split else _FEW), *(("sink",) if has_clickhouse else ()))
     _check(scale, names)
     found = [
         _slot(name, instance, port)

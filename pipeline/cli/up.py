@@ -71,7 +71,7 @@ def _plan(
     from pipeline.cli.supervisor import Plan
     from pipeline.settings import environment
 
-    wanted = slots(split=split, scale=counts, port=port)
+    wanted = slots(split=split, scale=counts, port=port, has_clickhouse=settings.clickhouse_dsn is not None)
     load(settings.config, environment())
     if not is_free(port):
         raise CliError(f"port {port} for the gateway is already in use: stop that program, or choose another --port")

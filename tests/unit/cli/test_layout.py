@@ -27,6 +27,13 @@ def test_split_gives_each_stage_its_own_process() -> None:
     ]
 
 
+@pytest.mark.parametrize("split", [True, False])
+def test_the_sink_has_a_process_of_its_own_where_there_is_a_clickhouse(split: bool) -> None:
+    with_one, without = (slots(split=split, scale={}, port=1, has_clickhouse=has) for has in (True, False))
+    assert {slot.name for slot in with_one} - {slot.name for slot in without} == {"sink#0"}
+    assert with_one[-1].stage == "gateway"
+
+
 def test_only_the_gateway_gets_the_port() -> None:
     with_port = [slot for slot in slots(split=True, scale={}, port=18080) if "--port" in slot.arguments]
     assert [slot.arguments for slot in with_port] == [("run", "gateway", "--instance-id", "0", "--port", "18080")]
