@@ -33,7 +33,8 @@ from pipeline.cli.children import Child
 from pipeline.cli.errors import CliError
 from pipeline.cli.layout import Slot, child_environment, edge_slot
 from pipeline.cli.options import print_json
-from pipeline.cli.places import Running, demo_key, pepper
+from pipeline.cli.places import demo_key, pepper
+from pipeline.operations.running import Running
 from pipeline.settings import Settings, environment
 
 SIM_KEY_ENV = "MILLRACE_SIM_KEY"
@@ -245,7 +246,7 @@ class Supervisor:
 
     def _changed(self) -> None:
         """Pids in `up.json` are today's."""
-        from pipeline.cli.places import running_in
+        from pipeline.operations.running import running_in
 
         if (before := running_in(self.plan.data_dir)) is not None:
             self._running(before.bootstrap, Path(before.catalog), before.partitions).write(self.plan.data_dir)
