@@ -60,6 +60,7 @@ _ALL = (
         _FRESHNESS_BUCKETS,
     ),
     Metric("event_loop_lag_seconds", "histogram", (), "How late the event loop wakes up", _LAG_BUCKETS),
+    Metric("child_up", "gauge", ("stage", "instance"), "1 if the process answered the admin surface, 0 if not"),
     Metric("config_info", "gauge", ("version",), "1 for the catalogue version in force"),
     Metric("spend_nano_usd_total", "counter", ("tenant", "model"), "Booked cost in nano-dollars"),
 )

@@ -1,0 +1,94 @@
+"""What people look at: the dashboard in three parts that are fetched again by themselves, and a page per request.
+
+`/` is the frame; `/dash/view` what ClickHouse knows of a range; `/dash/series` the same over time, for the plots;
+`/dash/live` what needs no ClickHouse: breakers and queues. Nothing here shows a prompt or an answer.
+"""
+
+import asyncio
+import time
+from typing import Any, Final
+
+import httpx
+from aiohttp import web
+
+from connectors.dashboard.answers import document, problem
+from connectors.dashboard.api import REQUEST_ID
+from connectors.dashboard.children import lags, scrape
+from connectors.dashboard.desk import Desk, NoAnswer, Row
+from connectors.dashboard.questions import EXACT_RECORDS, QUESTIONS, RANGES, Window, rates, statement, window
+from connectors.dashboard.rendering import Renderer
+from connectors.dashboard.timeline import steps
+
+__all__ = ["Pages"]
+
+_DEFAULT_RANGE: Final = "15m"
+_REFRESH_S: Final = {"15m": 5, "1h": 10, "24h": 60, "7d": 60}
+
+
+class Pages:
+    def __init__(self, desk: Desk, http: httpx.AsyncClient, renderer: Renderer) -> None:
+        self._desk, self._http, self._renderer = desk, http, renderer
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/", self.dashboard),
+            web.get("/dash/view", self.view),
+            web.get("/dash/series", self.series),
+            web.get("/dash/live", self.live),
+            web.get("/requests/{id}", self.request),
+        ]
+
+    async def dashboard(self, request: web.Request) -> web.Response:
+        of = self._window(request)
+        return self._html("dashboard.html", ranges=list(RANGES), of=of, tenants=self._desk.tenants())
+
+    async def view(self, request: web.Request) -> web.Response:
+        of = self._window(request)
+        try:
+            is_exact = await self._is_exact(of)
+            rows = await asyncio.gather(*(self._ask(name, of, is_exact) for name in QUESTIONS))
+        except NoAnswer as error:
+            return self._html("view.html", away=str(error), refresh_s=_REFRESH_S[_DEFAULT_RANGE])
+        found = dict(zip(QUESTIONS, rows, strict=True))
+        found["recent"].sort(key=lambda row: row["finished_at"], reverse=True)
+        return self._html("view.html", away=None, of=of, is_exact=is_exact, refresh_s=_REFRESH_S[of.name], **found)
+
+    async def series(self, request: web.Request) -> web.Response:
+        of = self._window(request)
+        try:
+            rows = await self._ask("series", of, await self._is_exact(of))
+        except NoAnswer as error:
+            return problem(503, "no_answer", str(error))
+        return document(rates(rows, of))
+
+    async def live(self, _request: web.Request) -> web.Response:
+        children = self._desk.children()
+        pages = await scrape(children, self._http)
+        silent = [child for child, page in pages.items() if page is None]
+        return self._html("live.html", breakers=self._desk.breakers(), lags=lags(pages), silent=silent)
+
+    async def request(self, request: web.Request) -> web.Response:
+        request_id = request.match_info["id"]
+        try:
+            found = await self._desk.explain(request_id) if REQUEST_ID.fullmatch(request_id) else None
+        except NoAnswer as error:
+            return self._html("request.html", 503, request_id=request_id, document=None, away=str(error))
+        if found is None:
+            return self._html("request.html", 404, request_id=request_id, document=None, away=None)
+        return self._html("request.html", request_id=request_id, document=found, steps=steps(found), away=None)
+
+    async def _ask(self, name: str, of: Window, is_exact: bool) -> list[Row]:
+        return await self._desk.ask(statement(name, is_exact=is_exact), **of.parameters)
+
+    async def _is_exact(self, of: Window) -> bool:
+        (size,) = await self._ask("size", of, is_exact=True)
+        return max(size["responses"], size["costs"]) <= EXACT_RECORDS
+
+    def _window(self, request: web.Request) -> Window:
+        name, tenant = request.query.get("range", _DEFAULT_RANGE), request.query.get("tenant", "")
+        if name not in RANGES or (tenant and tenant not in self._desk.tenants()):
+            raise web.HTTPBadRequest(text="no such range or tenant")
+        return window(name, time.time_ns() // 1_000_000, tenant)
+
+    def _html(self, template: str, status: int = 200, **values: Any) -> web.Response:
+        return web.Response(text=self._renderer.render(template, values), status=status, content_type="text/html")
