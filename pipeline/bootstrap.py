@@ -13,6 +13,7 @@ import secrets
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,12 +23,14 @@ import orjson
 from connectors.admin import app as admin
 from connectors.admin.metrics import Metrics
 from connectors.clickhouse.address import InvalidDsn, parse_dsn
+from connectors.dashboard import Access
 from connectors.gateway import GatewayConfig, Waiting, create_app, serve
 from connectors.kafka.producers import Producers
 from connectors.kafka.scan import Scanner
 from connectors.kafka.tail import Tail
 from connectors.providers.driver import Driver, ProviderEndpoint
 from connectors.providers.limits import Timeouts
+from pipeline.agents.admin import AdminStage
 from pipeline.agents.call import CallStage
 from pipeline.agents.estimate import estimated_usage
 from pipeline.agents.health import HealthStage
@@ -38,6 +41,7 @@ from pipeline.agents.sink import Sink
 from pipeline.catalog_file import CatalogError, LoadedCatalog, load
 from pipeline.core.classify import count_input_tokens
 from pipeline.emit import Emit
+from pipeline.operations.running import Connection
 from pipeline.settings import Settings, environment
 from pipeline.slots import Slot, SlotBusy
 from pipeline.stage import StageApp
@@ -158,6 +162,7 @@ class Host:
             "health": self._health,
             "retry": self._retry,
             "sink": self._sink,
+            "admin": self._admin,
         }
         if name not in makers:
             raise LookupError(f"the stage `{name}` is not there yet; there are {', '.join(makers)}")
@@ -245,6 +250,26 @@ class Host:
         running.refresh.append(sink.show)
         return running
 
+    async def _admin(self, port: int | None) -> Running:
+        settings, tools = self._settings, self.tools
+        key = settings.admin_key.get_secret_value() if settings.admin_key else None
+        access = Access(settings.admin_host, frozenset(settings.admin_names.split()), key)
+        where = Connection(
+            tools.bootstrap, tools.topic_prefix, tools.partitions, str(settings.config), None, dict(self._security)
+        )
+        address = parse_dsn(settings.clickhouse_dsn) if settings.clickhouse_dsn else None
+        stage = AdminStage(tools, where, settings.data_dir, address)
+        tail = self._tail([t.BREAKERS], stage.heard, since_ms=0)
+        await tail.start()
+        port = await stage.start(access, 8081 if port is None else port, self.is_ready)
+
+        async def stop() -> None:
+            await stage.stop()
+            await tail.stop()
+
+        failed = [asyncio.ensure_future(_end_of(tail))]
+        return Running("admin", port=port, failed=failed, is_ready=tail.caught_up.is_set, stop=stop)
+
     async def _gateway(self, port: int | None) -> Running:
         waiting = Waiting(self.tools.topic_prefix, epoch_ms)
         tail = self._tail([t.REQUESTS, t.RESPONSES, t.DELTAS], waiting.handle, since_ms=epoch_ms() - LOOK_BACK_MS)
@@ -301,7 +326,10 @@ class Host:
         return drivers
 
     def _show_lag(self, app: StageApp) -> None:
+        lags: Counter[str] = Counter()
         for (topic, _), lag in app.lag().items():
+            lags[topic] += lag
+        for topic, lag in lags.items():
             self.tools.metrics.set("consumer_lag", lag, topic=topic)
         for topic, age_s in app.oldest_unacked_s().items():
             self.tools.metrics.set("oldest_unacked_seconds", age_s, topic=topic)

@@ -91,6 +91,8 @@ class Settings(BaseSettings):
     cache_dir: Path | None = None
     pepper: SecretStr | None = None
     admin_key: SecretStr | None = None
+    admin_host: str = "127.0.0.1"
+    admin_names: str = ""
     log: Literal["text", "json"] = "text"
     seed: int = 1
 

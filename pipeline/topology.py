@@ -48,6 +48,8 @@ FLOW: tuple[Stage, ...] = (
           reads=(t.SIGNALS,), looks_at=(t.BREAKERS,), emits=(t.BREAKERS, t.CALLS, t.DEAD_LETTERS)),
     Stage("retry", "retry", "pipeline/agents/retry.py", "hold what waits until it is due",
           reads=(t.RETRIES,), emits=(t.RETRIES_DUE,)),
+    Stage("admin", "admin", "pipeline/agents/admin.py", "show operators the platform, take their orders",
+          looks_at=(t.BREAKERS,), emits=(t.SIGNALS,)),
     Stage("sink", "sink", "pipeline/agents/sink.py", "make every record a row in ClickHouse, exactly once",
           reads=tuple(table.topic for table in TABLES), emits=(t.DEAD_LETTERS,)),
 )  # fmt: skip

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pipeline.cli.errors import UsageError
 
-_FEW = ("gateway", "route+call", "health+retry")
-_SPLIT = ("gateway", "route", "call", "health", "retry")
+_FEW = ("gateway", "route+call", "health+retry", "admin")
+_SPLIT = ("gateway", "route", "call", "health", "retry", "admin")
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,17 +52,10 @@ class BreakerBoard:
         known = {endpoint: Breaker(endpoint) for endpoint in endpoints} | self.breakers
         return [_row(known[endpoint]) for endpoint in sorted(known)]
 
-    async def until_carried_out(self, endpoint: str, forced: str, within_s: float = CARRIED_OUT_S) -> None:
-        """Raises NotCarriedOut."""
-        try:
-            async with asyncio.timeout(within_s):
-                while not _is_carried_out(self.breakers.get(endpoint, Breaker(endpoint)), forced):
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            raise NotCarriedOut(
-                "the order was sent, but the stage `health` has not carried it out; does it run?"
-            ) from None
+    async def until_carried_out(self, endpoint: str, forced: str) -> None:
+        while not _is_carried_out(self.breakers.get(endpoint, Breaker(endpoint)), forced):
+            self._changed.clear()
+            await self._changed.wait()
 
 
 @asynccontextmanager
@@ -96,8 +89,12 @@ async def order(
     """
     signal = Signal(endpoint, f"operator-{operator}", time.time_ns() // 1_000_000, forced=forced)
     headers = h.build(schema=schema_name("signal"))
-    await deliver(topic, encode(signal), key=endpoint.encode(), headers=headers)
-    await board.until_carried_out(endpoint, forced)
+    try:
+        async with asyncio.timeout(CARRIED_OUT_S):
+            await deliver(topic, encode(signal), key=endpoint.encode(), headers=headers)
+            await board.until_carried_out(endpoint, forced)
+    except TimeoutError:
+        raise NotCarriedOut("the order was sent, but the stage `health` has not carried it out; does it run?") from None
 
 
 def _is_carried_out(breaker: Breaker, forced: str) -> bool:

@@ -24,7 +24,7 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The content of `up.json`; `pids` by slot name."""
+    """The content of `up.json`; `pids` and `admin_ports` by slot name, `admin` the address of the admin surface."""
 
     pid: int
     bootstrap: str
@@ -33,6 +33,8 @@ class Running:
     topic_prefix: str
     partitions: int
     pids: dict[str, int]
+    admin: str | None = None
+    admin_ports: dict[str, int] = field(default_factory=dict)
 
     def write(self, data_dir: Path) -> None:
         draft = data_dir / "up.json.new"
