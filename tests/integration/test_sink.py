@@ -7,9 +7,7 @@ import asyncio
 import os
 import random
 import time
-import uuid
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from connectors.clickhouse.address import ClickHouseAddress, parse_dsn
+from connectors.clickhouse.address import ClickHouseAddress
 from connectors.clickhouse.tables import TABLES, table_of
 from schemas import headers as h
 from tests.integration.sink_house import SECRET, Events, Gate, House, house, until
@@ -29,40 +27,19 @@ KILLS = int(os.environ.get("MILLRACE_TEST_SINK_KILLS", "6"))
 TOPICS = [table.topic.name for table in TABLES]
 
 
-@pytest.fixture
-def address() -> Iterator[ClickHouseAddress]:
-    dsn = os.environ.get("MILLRACE_TEST_CLICKHOUSE_DSN")
-    if dsn is None:
-        pytest.skip("set MILLRACE_TEST_CLICKHOUSE_DSN to a ClickHouse that may be written to")
-    yield replace(parse_dsn(dsn), database=f"test_{uuid.uuid4().hex[:8]}")
-
-
-@pytest.fixture
-def client(address: ClickHouseAddress) -> Iterator[Any]:
-    """In a database that the sink makes and this takes away."""
-    import clickhouse_connect
-
-    login = {"username": address.user, "password": address.password}
-    with clickhouse_connect.get_client(host=address.host, port=address.port, **login) as first:
-        first.command(f"CREATE DATABASE {address.database}")
-        with clickhouse_connect.get_client(
-            host=address.host, port=address.port, database=address.database, autogenerate_session_id=False, **login
-        ) as made:
-            yield made
-        first.command(f"DROP DATABASE {address.database}")
-
-
 @pytest_asyncio.fixture(loop_scope="session")
-async def gate(address: ClickHouseAddress) -> AsyncIterator[Gate]:
-    made = Gate(address.host, address.port)
+async def gate(clickhouse: ClickHouseAddress) -> AsyncIterator[Gate]:
+    made = Gate(clickhouse.host, clickhouse.port)
     await made.open()
     yield made
     await made.shut()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def at(broker: str, address: ClickHouseAddress, client: Any, gate: Gate, tmp_path: Path) -> AsyncIterator[House]:
-    async with house(broker, address, client, tmp_path, gate.port) as made:
+async def at(
+    broker: str, clickhouse: ClickHouseAddress, clickhouse_client: Any, gate: Gate, tmp_path: Path
+) -> AsyncIterator[House]:
+    async with house(broker, clickhouse, clickhouse_client, tmp_path, gate.port) as made:
         yield made
 
 
