@@ -21,7 +21,7 @@ import orjson
 
 from connectors.admin import app as admin
 from connectors.admin.metrics import Metrics
-from connectors.clickhouse.address import InvalidDsn, parse_dsn
+from connectors.clickhouse.address import InvalidDsn
 from connectors.gateway import GatewayConfig, Waiting, create_app, serve
 from connectors.kafka.producers import Producers
 from connectors.kafka.scan import Scanner
@@ -240,8 +240,7 @@ class Host:
     async def _sink(self, _port: int | None) -> Running:
         if self._settings.clickhouse_dsn is None:
             raise InvalidDsn("which ClickHouse? set MILLRACE_CLICKHOUSE_DSN=clickhouse://host:port")
-        address = parse_dsn(self._settings.clickhouse_dsn)
-        sink = Sink(self.tools, self.emit, address, security=self._security)
+        sink = Sink(self.tools, self.emit, self._settings.clickhouse_dsn, security=self._security)
         await sink.start()
         running = Running("sink", failed=[sink.failed], is_ready=sink.is_ready, stop=sink.stop)
         running.refresh.append(sink.show)

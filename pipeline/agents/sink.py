@@ -20,8 +20,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetad
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from connectors.clickhouse.address import ClickHouseAddress
-from connectors.clickhouse.migrate import MigrationError, migrate
+from connectors.clickhouse.address import parse_dsn
+from connectors.clickhouse.migrate import MigrationError, migrate_apart
 from connectors.clickhouse.store import Store
 from connectors.clickhouse.tables import TABLES, Table
 from pipeline.agents.deliveries import Delivery, PartitionLost, patiently
@@ -79,21 +79,21 @@ class _Owned:
 
 
 class Sink:
-    """`failed` resolves if it must not go on."""
+    """`failed` resolves if it must not go on. Raises InvalidDsn."""
 
     def __init__(
         self,
         tools: Tools,
         emit: Emit,
-        address: ClickHouseAddress,
+        dsn: str,
         *,
         security: Mapping[str, Any] | None = None,
     ) -> None:
-        self._tools, self._emit, self._address = tools, emit, address
+        self._tools, self._emit, self._dsn = tools, emit, dsn
         self._security = dict(security or {})
         self._group = "millrace-sink"
         self._tables = {tools.topic(table.topic.name): table for table in TABLES}
-        self._store = Store(address)
+        self._store = Store(parse_dsn(dsn))
         self._places = asyncio.Semaphore(AT_ONCE)
         self._has_tables = asyncio.Event()
         self._owned: dict[TopicPartition, _Owned] = {}
@@ -266,7 +266,7 @@ class Sink:
         said = ""
         while not self._has_tables.is_set():
             try:
-                await asyncio.to_thread(migrate, self._address)
+                await migrate_apart(self._dsn)
                 self._has_tables.set()
             except MigrationError as error:
                 if str(error) != said:
