@@ -243,8 +243,7 @@ class Host:
     async def _sink(self, _port: int | None) -> Running:
         if self._settings.clickhouse_dsn is None:
             raise InvalidDsn("which ClickHouse? set MILLRACE_CLICKHOUSE_DSN=clickhouse://host:port")
-        address = parse_dsn(self._settings.clickhouse_dsn)
-        sink = Sink(self.tools, self.emit, address, security=self._security)
+        sink = Sink(self.tools, self.emit, self._settings.clickhouse_dsn, security=self._security)
         await sink.start()
         running = Running("sink", failed=[sink.failed], is_ready=sink.is_ready, stop=sink.stop)
         running.refresh.append(sink.show)

@@ -82,11 +82,15 @@ class Delivery:
         self._records: dict[int, Any] = {}
         self._rows: dict[int, tuple[bytes, bytes]] = {}
         self._range = (0, 0)
+        self._token = ""
         self._pause_s = FIRST_PAUSE_S
 
     async def deliver(self, records: Sequence[Any], until: int | None) -> None:
         """Returns when every record is a row or buried, and committed. Raises PartitionLost."""
         self._range = first, last = records[0].offset, records[-1].offset
+        # The time tells it from a batch at the same offsets of a log that was thrown away.
+        place = f"{self._place.topic}:{self._place.partition}:{first}-{last}"
+        self._token = f"{self._table.name}:{place}:{records[0].timestamp}"
         self._records = {record.offset: record for record in records}
         self._rows = {}
         await self._splice()
@@ -99,9 +103,9 @@ class Delivery:
     async def _do(self, effect: Effect) -> Any:
         match effect:
             case Intend(first, until):
-                await self._commit(first, until)
+                await self.commit(first, until)
             case Commit(offset, until):
-                await self._commit(offset, until)
+                await self.commit(offset, until)
             case Insert(offsets, is_repair):
                 return await self._insert(offsets, is_repair)
             case Settle():
@@ -118,7 +122,8 @@ class Delivery:
                 await patiently(lambda: self._store.rebuild(*place), "rebuild")
         return None
 
-    async def _commit(self, offset: int, until: int | None) -> None:
+    async def commit(self, offset: int, until: int | None) -> None:
+        """Returns when the broker has it. Raises PartitionLost."""
         while True:
             try:
                 await self._consumer.commit({self._place: (offset, metadata_of(until))})
@@ -131,10 +136,7 @@ class Delivery:
                 return
 
     async def _insert(self, offsets: tuple[int, ...], is_repair: bool) -> Inserted:
-        first, last = self._range
-        token = f"{self._table.name}:{self._place.topic}:{self._place.partition}:{first}-{last}"
-        if is_repair:
-            token += f":{secrets.token_hex(8)}"
+        token = f"{self._token}:{secrets.token_hex(8)}" if is_repair else self._token
         data = self._table.container.of(self._rows[offset] for offset in offsets)
         try:
             await self._store.insert(self._table, data, token=token, mark=self._mark)

@@ -20,12 +20,12 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetad
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from connectors.clickhouse.address import ClickHouseAddress
-from connectors.clickhouse.migrate import MigrationError, migrate
+from connectors.clickhouse.address import parse_dsn
+from connectors.clickhouse.migrate import MigrationError, migrate_apart
 from connectors.clickhouse.store import Store
 from connectors.clickhouse.tables import TABLES, Table
 from pipeline.agents.deliveries import Delivery, PartitionLost, patiently
-from pipeline.core.delivery import metadata_of, until_of
+from pipeline.core.delivery import until_of
 from pipeline.core.intake import Intake
 from pipeline.emit import Emit
 from pipeline.tools import Tools
@@ -35,8 +35,8 @@ __all__ = ["Sink"]
 AT_ONCE = 4
 """Batches under way, and so their memory."""
 
-READ_AHEAD_RECORDS = 60_000
-READ_AHEAD_BYTES = 64 * 1024 * 1024
+READ_AHEAD_RECORDS = 30_000
+READ_AHEAD_BYTES = 48 * 1024 * 1024
 FETCH_BYTES = 2 * 1024 * 1024
 POLL_MS = 100
 GRACE_S = 5.0
@@ -79,21 +79,21 @@ class _Owned:
 
 
 class Sink:
-    """`failed` resolves if it must not go on."""
+    """`failed` resolves if it must not go on. Raises InvalidDsn."""
 
     def __init__(
         self,
         tools: Tools,
         emit: Emit,
-        address: ClickHouseAddress,
+        dsn: str,
         *,
         security: Mapping[str, Any] | None = None,
     ) -> None:
-        self._tools, self._emit, self._address = tools, emit, address
+        self._tools, self._emit, self._dsn = tools, emit, dsn
         self._security = dict(security or {})
         self._group = "millrace-sink"
         self._tables = {tools.topic(table.topic.name): table for table in TABLES}
-        self._store = Store(address)
+        self._store = Store(parse_dsn(dsn))
         self._places = asyncio.Semaphore(AT_ONCE)
         self._has_tables = asyncio.Event()
         self._owned: dict[TopicPartition, _Owned] = {}
@@ -170,9 +170,10 @@ class Sink:
         delivery = Delivery(
             place, table, consumer=self._consumer, store=self._store, tools=self._tools, emit=self._emit
         )
-        is_known = commit is not None and commit.offset >= 0
-        intake: Intake[Any] = Intake(until=until_of(commit.metadata or "") if commit and is_known else None)
-        return _Owned(intake, delivery, table, is_known=is_known)
+        if commit is None or commit.offset < 0:
+            return _Owned(Intake(), delivery, table, is_known=False)
+        self._consumer.seek(place, commit.offset)  # offset and intent of one and the same commit
+        return _Owned(Intake(until=until_of(commit.metadata or "")), delivery, table, is_known=True)
 
     async def _commits(self, places: set[TopicPartition]) -> dict[TopicPartition, OffsetAndMetadata]:
         while True:
@@ -204,7 +205,7 @@ class Sink:
         until = owned.intake.until
         records = owned.intake.take(time.monotonic())
         if not self._is_probed:
-            await self._probe(place, records[0].offset, metadata_of(until) or "probe")
+            await self._probe(place, owned.delivery, records[0].offset, max(records[-1].offset, until or 0))
         await owned.delivery.deliver(records, until)
         if until is not None and records[-1].offset >= until:
             owned.intake.until = None
@@ -218,10 +219,10 @@ class Sink:
             return None
         return newest
 
-    async def _probe(self, place: TopicPartition, offset: int, metadata: str) -> None:
-        """Exactly once stands on the metadata of commits; some brokers drop it."""
-        await self._consumer.commit({place: (offset, metadata)})
-        if (await self._commits({place}))[place].metadata != metadata:
+    async def _probe(self, place: TopicPartition, delivery: Delivery, first: int, until: int) -> None:
+        """Exactly once stands on the metadata of commits, which some brokers drop: the first intent is read back."""
+        await delivery.commit(first, until)
+        if until_of((await self._commits({place}))[place].metadata or "") != until:
             raise CommitMetadataDropped("the broker drops the metadata of commits, which the sink needs")
         self._is_probed = True
 
@@ -265,7 +266,7 @@ class Sink:
         said = ""
         while not self._has_tables.is_set():
             try:
-                await asyncio.to_thread(migrate, self._address)
+                await migrate_apart(self._dsn)
                 self._has_tables.set()
             except MigrationError as error:
                 if str(error) != said:

@@ -5,7 +5,7 @@ range that it had, for its token to mean the same again.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
@@ -13,7 +13,7 @@ __all__ = ["MAX_BYTES", "MAX_RECORDS", "Intake"]
 
 MAX_RECORDS = 10_000
 MAX_BYTES = 8 * 1024 * 1024
-LINGER_S = 1.0
+LINGER_S = 0.75
 
 
 class Record(Protocol):
@@ -58,8 +58,10 @@ class Intake(Generic[R]):
     def is_in_doubt(self) -> bool:
         return self.until is not None and self.position <= self.until
 
-    def add(self, records: Iterable[R], position: int, now_s: float) -> None:
-        """In order; `now_s` of a monotonic clock."""
+    def add(self, records: Sequence[R], position: int, now_s: float) -> None:
+        """In order; `now_s` of a monotonic clock. Raises ValueError for what has been read already."""
+        if records and records[0].offset < self.position:
+            raise ValueError(f"offset {records[0].offset} comes again, {self.position} is next")
         if not self._records:
             self._since = now_s
         for record in records:

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.protocol.admin import DeleteGroupsRequest
 
 from connectors.clickhouse.address import ClickHouseAddress
 from connectors.clickhouse.tables import ROLLUPS, TABLES, Table
@@ -157,11 +159,32 @@ class House:
             self.ready = await process.stdout.readline()
         assert b'"ready"' in self.ready, (self.ready, (self.folder / "sink.log").read_text()[-3000:])
 
-    async def kill(self) -> None:
+    def signal(self, number: signal.Signals) -> None:
         assert self.process is not None
         with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGKILL)
+            self.process.send_signal(number)
+
+    async def kill(self) -> None:
+        assert self.process is not None
+        self.signal(signal.SIGKILL)
         await self.process.wait()
+
+    async def forget_commits(self) -> None:
+        """As a broker does with a group that was away for a week; it has to be empty, so its session has to end first."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.broker)
+        await admin.start()
+        try:
+            async with asyncio.timeout(30):
+                while True:
+                    if not await self._still_has_members(admin):
+                        return
+                    await asyncio.sleep(0.5)
+        finally:
+            await admin.close()
+
+    async def _still_has_members(self, admin: Any) -> bool:
+        answer = await admin._send_request(DeleteGroupsRequest(["millrace-sink"]))
+        return bool(answer.results[0][1])
 
     async def stop(self) -> int:
         """As an operator does."""
@@ -201,6 +224,24 @@ class House:
 
     def has_tables(self) -> bool:
         return bool(self.rows("EXISTS TABLE otel_spans")[0][0])
+
+    async def settled(self, timeout_s: float = 60) -> None:
+        """Until everything that was sent is committed, and nothing is in doubt: then rollups are whole too."""
+        wanted = {
+            TopicPartition(self.prefix + topic, partition): (offsets[-1] + 1, "")
+            for (topic, partition), offsets in self.sent.items()
+        }
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.broker)
+        await admin.start()
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    found = await admin.list_consumer_group_offsets("millrace-sink", partitions=list(wanted))
+                    if {place: tuple(commit) for place, commit in found.items()} == wanted:
+                        return
+                    await asyncio.sleep(0.2)
+        finally:
+            await admin.close()
 
     def is_complete(self) -> bool:
         return self.has_tables() and all(

@@ -6,9 +6,9 @@
 import asyncio
 import os
 import random
+import signal
 import time
-import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from connectors.clickhouse.address import ClickHouseAddress, parse_dsn
+from connectors.clickhouse.address import ClickHouseAddress
 from connectors.clickhouse.tables import TABLES, table_of
 from schemas import headers as h
 from tests.integration.sink_house import SECRET, Events, Gate, House, house, until
@@ -29,40 +29,19 @@ KILLS = int(os.environ.get("MILLRACE_TEST_SINK_KILLS", "6"))
 TOPICS = [table.topic.name for table in TABLES]
 
 
-@pytest.fixture
-def address() -> Iterator[ClickHouseAddress]:
-    dsn = os.environ.get("MILLRACE_TEST_CLICKHOUSE_DSN")
-    if dsn is None:
-        pytest.skip("set MILLRACE_TEST_CLICKHOUSE_DSN to a ClickHouse that may be written to")
-    yield replace(parse_dsn(dsn), database=f"test_{uuid.uuid4().hex[:8]}")
-
-
-@pytest.fixture
-def client(address: ClickHouseAddress) -> Iterator[Any]:
-    """In a database that the sink makes and this takes away."""
-    import clickhouse_connect
-
-    login = {"username": address.user, "password": address.password}
-    with clickhouse_connect.get_client(host=address.host, port=address.port, **login) as first:
-        first.command(f"CREATE DATABASE {address.database}")
-        with clickhouse_connect.get_client(
-            host=address.host, port=address.port, database=address.database, autogenerate_session_id=False, **login
-        ) as made:
-            yield made
-        first.command(f"DROP DATABASE {address.database}")
-
-
 @pytest_asyncio.fixture(loop_scope="session")
-async def gate(address: ClickHouseAddress) -> AsyncIterator[Gate]:
-    made = Gate(address.host, address.port)
+async def gate(clickhouse: ClickHouseAddress) -> AsyncIterator[Gate]:
+    made = Gate(clickhouse.host, clickhouse.port)
     await made.open()
     yield made
     await made.shut()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def at(broker: str, address: ClickHouseAddress, client: Any, gate: Gate, tmp_path: Path) -> AsyncIterator[House]:
-    async with house(broker, address, client, tmp_path, gate.port) as made:
+async def at(
+    broker: str, clickhouse: ClickHouseAddress, clickhouse_client: Any, gate: Gate, tmp_path: Path
+) -> AsyncIterator[House]:
+    async with house(broker, clickhouse, clickhouse_client, tmp_path, gate.port) as made:
         yield made
 
 
@@ -83,7 +62,7 @@ async def test_every_event_is_one_row_though_the_sink_is_killed_again_and_again(
         await asyncio.sleep(chance.uniform(0, 1.2))  # a kill comes at any moment
         await at.kill()
         await at.start()
-    await until(at.is_complete, 60 + EVENTS / 500)
+    await at.settled(60 + EVENTS / 500)
     at.assert_exact()
     assert await at.stop() == 0
 
@@ -101,7 +80,7 @@ async def test_connections_that_break_inside_inserts_neither_lose_nor_double_row
                 await asyncio.wait_for(gate.passed.wait(), 5)
         await gate.shut()
         await gate.open()
-    await until(at.is_complete, 120)
+    await at.settled(120)
     at.assert_exact()
 
 
@@ -111,11 +90,11 @@ async def test_clickhouse_may_be_away_at_the_start_and_in_between(at: House, gat
     await at.start()
     await _send_all(at, events, 700)
     await gate.open()
-    await until(at.is_complete)
+    await at.settled()
     await gate.shut()
     await _send_all(at, events, 700)
     await gate.open()
-    await until(at.is_complete)
+    await at.settled()
     at.assert_exact()
 
 
@@ -160,7 +139,7 @@ async def test_bodies_are_kept_for_tenants_that_said_so_and_nowhere_else(at: Hou
         await at.send(
             topic, [events.any(topic, tenant) for tenant in ("quiet", "open", "nobody", "") for _ in range(5)]
         )
-    await until(at.is_complete)
+    await at.settled()
     for table in TABLES:
         if table.body is not None:
             kept = at.rows(f"SELECT countIf({table.body} IS NOT NULL), countIf(position(toString({table.body}), "
@@ -184,10 +163,41 @@ async def test_a_stop_leaves_nothing_in_doubt(at: House) -> None:
     events = _events(13)
     await at.start()
     await _send_all(at, events, 700)
-    await until(at.is_complete)
+    await at.settled()
     assert await at.stop() == 0
     await at.start()
     await _send_all(at, events, 70)
-    await until(at.is_complete)
+    await at.settled()
     at.assert_exact()
     assert "in doubt" not in (at.folder / "sink.log").read_text()
+
+
+async def test_a_sink_that_was_frozen_and_replaced_adds_nothing_when_it_wakes(at: House, tmp_path: Path) -> None:
+    """Its session ends, another one takes its partitions over; then it goes on where it stood."""
+    events, second = _events(17), replace(at, instance=at.instance + 1, process=None)
+    await at.start()
+    await _send_all(at, events, 2100)
+    at.signal(signal.SIGSTOP)
+    await second.start()
+    await _send_all(at, events, 2100)
+    await at.settled(90)
+    at.signal(signal.SIGCONT)
+    await _send_all(at, events, 700)
+    await at.settled(90)
+    assert await second.stop() == 0
+    await _send_all(at, events, 700)
+    await at.settled(90)
+    at.assert_exact()
+
+
+async def test_a_group_whose_commits_are_gone_doubles_nothing(at: House) -> None:
+    events = _events(19)
+    await at.start()
+    await _send_all(at, events, 2100)
+    await at.settled()
+    await at.kill()
+    await at.forget_commits()
+    await _send_all(at, events, 700)
+    await at.start()
+    await at.settled()
+    at.assert_exact()

@@ -41,6 +41,7 @@ def test_help_does_not_load_what_only_commands_need() -> None:
         (["run", "nonsense"], 2, "no such stage"),
         (["config", "check", "--config", "/nowhere.yaml"], 1, "cannot be used"),
         (["explain", "x", "--data-dir", "/nowhere"], 1, "no `millrace up` runs"),
+        (["migrate"], 1, "MILLRACE_CLICKHOUSE_DSN"),
         (["nonsense"], 2, "nonsense"),
     ],
 )

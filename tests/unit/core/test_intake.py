@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import pytest
+
 from pipeline.core.intake import LINGER_S, MAX_BYTES, MAX_RECORDS, Intake
 
 
@@ -67,6 +69,11 @@ def test_a_long_doubt_is_cleared_batch_by_batch() -> None:
     intake = _intake(list(range(MAX_RECORDS)), until=10 * MAX_RECORDS)
     assert intake.due_in(0.0) == 0
     assert len(_taken(intake)) == MAX_RECORDS
+
+
+def test_nothing_is_read_twice() -> None:
+    with pytest.raises(ValueError, match="comes again"):
+        _intake([5, 6]).add([Record(6)], 7, 0.0)
 
 
 def test_tombstones_have_no_bytes() -> None:
