@@ -38,6 +38,7 @@ from pipeline.agents.retry import RetryRelay
 from pipeline.agents.route import RouteStage
 from pipeline.agents.sensing import Sensing
 from pipeline.agents.sink import Sink
+from pipeline.agents.sql import SqlStage
 from pipeline.catalog_file import CatalogError, LoadedCatalog, load
 from pipeline.core.classify import count_input_tokens
 from pipeline.emit import Emit
@@ -57,6 +58,8 @@ CATALOG_POLL_S = 2.0
 HEARTBEAT_S = 2.0
 UNREADY_AFTER_S = 5.0
 LOOK_BACK_MS = 15 * t.MINUTE_MS
+WITHOUT_KAFKA = frozenset({"sql"})
+SQL_PORT = 8123
 
 
 @dataclass(slots=True)
@@ -95,10 +98,13 @@ class Host:
         self.running: list[Running] = []
         self._security = security
         self._broker_seen = time.monotonic()
+        self._has_broker = False
 
     async def start(self, stages: Sequence[str], port: int | None) -> None:
-        await self.tools.producers.start()
-        await self.tools.scanner.start()
+        self._has_broker = not WITHOUT_KAFKA.issuperset(stages)
+        if self._has_broker:
+            await self.tools.producers.start()
+            await self.tools.scanner.start()
         self.tools.metrics.set("config_info", 1, version=self.tools.loaded.catalog.hash)
         for name in stages:
             self.running.append(await self._start_stage(name, port))
@@ -107,8 +113,9 @@ class Host:
         for stage in self.running:
             if stage.stop is not None:
                 await stage.stop()
-        await self.tools.producers.stop()
-        await self.tools.scanner.stop()
+        if self._has_broker:
+            await self.tools.producers.stop()
+            await self.tools.scanner.stop()
 
     def reload(self) -> None:
         """Validated whole, then swapped; a bad file leaves the old catalogue in force and says so."""
@@ -141,7 +148,7 @@ class Host:
             due = loop.time() + HEARTBEAT_S
             await asyncio.sleep(HEARTBEAT_S)
             self.tools.metrics.observe("event_loop_lag_seconds", max(0.0, loop.time() - due))
-            if await self.tools.producers.is_reachable(HEARTBEAT_S):
+            if not self._has_broker or await self.tools.producers.is_reachable(HEARTBEAT_S):
                 self._broker_seen = time.monotonic()
 
     def is_ready(self) -> bool:
@@ -163,6 +170,7 @@ class Host:
             "retry": self._retry,
             "sink": self._sink,
             "admin": self._admin,
+            "sql": self._sql,
         }
         if name not in makers:
             raise LookupError(f"the stage `{name}` is not there yet; there are {', '.join(makers)}")
@@ -268,6 +276,11 @@ class Host:
 
         failed = [asyncio.ensure_future(_end_of(tail))]
         return Running("admin", port=port, failed=failed, is_ready=tail.caught_up.is_set, stop=stop)
+
+    async def _sql(self, port: int | None) -> Running:
+        stage = SqlStage(self._settings, self.tools.metrics, SQL_PORT if port is None else port)
+        await stage.start()
+        return Running("sql", port=stage.port, is_ready=stage.is_ready, stop=stage.stop, refresh=[stage.refresh])
 
     async def _gateway(self, port: int | None) -> Running:
         waiting = Waiting(self.tools.topic_prefix, epoch_ms)

@@ -93,6 +93,9 @@ class Settings(BaseSettings):
     admin_key: SecretStr | None = None
     admin_host: str = "127.0.0.1"
     admin_names: str = ""
+    sql_host: str = "127.0.0.1"
+    sql_key: SecretStr | None = None
+    sql_reader_key: SecretStr | None = None
     log: Literal["text", "json"] = "text"
     seed: int = 1
 

@@ -5,18 +5,19 @@ A statement's way: `server.py` (HTTP) -> `callers.py` (who asks) -> `gate.py` (a
 alone: the engine's grants (`access.py`), and the tree of the statement as the engine's own parser reads it (`guard.py`).
 """
 
-from connectors.sql_endpoint.engine import Engine, installed
+from connectors.sql_endpoint.callers import Passwords
+from connectors.sql_endpoint.engine import installed
 from connectors.sql_endpoint.errors import DirectoryInUse, EngineFailed, EngineMissing, EngineStartError, KeyRequired
 from connectors.sql_endpoint.server import EndpointConfig, SqlServer, serve
 
 __all__ = [
     "DirectoryInUse",
     "EndpointConfig",
-    "Engine",
     "EngineFailed",
     "EngineMissing",
     "EngineStartError",
     "KeyRequired",
+    "Passwords",
     "SqlServer",
     "installed",
     "serve",

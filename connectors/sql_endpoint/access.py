@@ -7,13 +7,17 @@ refused by the engine wherever it hides, also in the overlay of the `default` da
 
 from pathlib import Path
 from typing import Final
+from xml.sax.saxutils import escape
 
-__all__ = ["write_configuration"]
+__all__ = ["PROBE", "write_configuration"]
 
 GRANTS: Final = (
     "SELECT, INSERT, ALTER, CREATE DATABASE, CREATE TABLE, CREATE VIEW, CREATE TEMPORARY TABLE, DROP, UNDROP TABLE, "
     "TRUNCATE, OPTIMIZE, CHECK, SHOW DATABASES, SHOW TABLES, SHOW COLUMNS, KILL QUERY ON *.*"
 )
+
+PROBE: Final = "SELECT count() FROM file('/dev/null', 'LineAsString', 'a String')"
+"""Refused (497) if the grants are in force, which they are not if the engine did not find its configuration."""
 
 _USERS: Final = f"""<clickhouse>
   <profiles><default/></profiles>
@@ -36,5 +40,5 @@ def write_configuration(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     users, main = folder / "users.xml", folder / "config.xml"
     users.write_text(_USERS)
-    main.write_text(f"<clickhouse><users_config>{users}</users_config></clickhouse>\n")
+    main.write_text(f"<clickhouse><users_config>{escape(str(users))}</users_config></clickhouse>\n")
     return main

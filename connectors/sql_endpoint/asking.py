@@ -14,10 +14,32 @@ from connectors.sql_endpoint.errors import SqlError
 __all__ = ["Ask", "read_ask"]
 
 _TRANSPORT: Final = frozenset(
-    "query database default_format session_id session_timeout session_check query_id user password quota_key buffer_size "
-    "wait_end_of_query client_protocol_version role roles compress decompress enable_http_compression "
-    "send_progress_in_http_headers http_headers_progress_interval_ms http_write_exception_in_output_format "
-    "add_http_cors_header log_queries stacktrace".split()
+    [
+        "query",
+        "database",
+        "default_format",
+        "session_id",
+        "session_timeout",
+        "session_check",
+        "query_id",
+        "user",
+        "password",
+        "quota_key",
+        "buffer_size",
+        "wait_end_of_query",
+        "client_protocol_version",
+        "role",
+        "roles",
+        "compress",
+        "decompress",
+        "enable_http_compression",
+        "send_progress_in_http_headers",
+        "http_headers_progress_interval_ms",
+        "http_write_exception_in_output_format",
+        "add_http_cors_header",
+        "log_queries",
+        "stacktrace",
+    ]
 )
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}\Z")
 _QUERY_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}\Z")

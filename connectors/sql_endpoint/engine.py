@@ -13,8 +13,9 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
-from connectors.sql_endpoint.access import write_configuration
+from connectors.sql_endpoint.access import PROBE, write_configuration
 from connectors.sql_endpoint.errors import DirectoryInUse, EngineFailed, EngineMissing, SqlError
 
 __all__ = ["Engine", "Handle", "Insert", "installed"]
@@ -134,7 +135,7 @@ class Engine:
         try:
             from chdb.state import connect
 
-            self._address = f"{self.directory}?config-file={config}"
+            self._address = f"{self.directory}?config-file={quote(str(config))}"
             self._connect = connect
             # The engine ends with its last handle.
             self._anchor = Handle(connect(self._address))
@@ -144,12 +145,22 @@ class Engine:
             raise EngineFailed(self.directory, " ".join(str(error).split())[:300]) from None
 
     def _prepare(self) -> None:
+        self._check_grants()
         self._anchor.ask(f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
         self._anchor.use(DATABASE)
         rows = self._anchor.ask(_SETTING_TYPES, "JSONCompactEachRow").splitlines()
         self.setting_types: dict[str, str] = dict(json.loads(row) for row in rows)
         facts = self._anchor.ask("SELECT version(), timezone()", "TabSeparated").decode().split()
         self.version, self.timezone = facts
+
+    def _check_grants(self) -> None:
+        try:
+            self._anchor.ask(PROBE)
+        except SqlError as error:
+            if error.code == 497:
+                return
+            raise
+        raise RuntimeError("it did not read its access rules")
 
     def handle(self) -> Handle:
         """A fresh one, in our database; no setting of anybody sticks to it."""

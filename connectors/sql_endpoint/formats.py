@@ -9,11 +9,25 @@ from typing import Final
 __all__ = ["Joiner", "can_stream", "media_type"]
 
 _PLAIN: Final = frozenset(
-    "TabSeparated TSV TabSeparatedRaw TSVRaw CSV JSONEachRow NDJSON JSONLines JSONCompactEachRow JSONStringsEachRow "
-    "JSONCompactStringsEachRow Native RowBinary MsgPack".split()
+    [
+        "TabSeparated",
+        "TSV",
+        "TabSeparatedRaw",
+        "TSVRaw",
+        "CSV",
+        "JSONEachRow",
+        "NDJSON",
+        "JSONLines",
+        "JSONCompactEachRow",
+        "JSONStringsEachRow",
+        "JSONCompactStringsEachRow",
+        "Native",
+        "RowBinary",
+        "MsgPack",
+    ]
 )
 _LINES: Final = frozenset(
-    "TabSeparated TSV TabSeparatedRaw TSVRaw CSV JSONCompactEachRow JSONCompactStringsEachRow".split()
+    ["TabSeparated", "TSV", "TabSeparatedRaw", "TSVRaw", "CSV", "JSONCompactEachRow", "JSONCompactStringsEachRow"]
 )
 _BINARY: Final = "RowBinary"
 _HEADERS: Final = {"WithNames": 1, "WithNamesAndTypes": 2}

@@ -47,7 +47,18 @@ _WRITES: Final = {
 _WITHOUT_ROWS: Final = frozenset({"insert", "create", "drop", "alter", "optimize", "delete", "update", "set"})
 
 _TABLE_FUNCTIONS: Final = frozenset(
-    "numbers numbers_mt zeros zeros_mt generateseries generate_series primes merge view mergetreeindex".split()
+    [
+        "numbers",
+        "numbers_mt",
+        "zeros",
+        "zeros_mt",
+        "generateseries",
+        "generate_series",
+        "primes",
+        "merge",
+        "view",
+        "mergetreeindex",
+    ]
 )
 _TABLE_ENGINES: Final = frozenset(
     f"{kind}MergeTree"
@@ -56,24 +67,63 @@ _TABLE_ENGINES: Final = frozenset(
 _DATABASE_ENGINES: Final = frozenset({"Atomic", "Memory"})
 
 _FUNCTIONS_OUT: Final = frozenset(
-    "file hascolumnintable getclienthttpheader logtrace showcertificate addresstoline addresstolinewithinlines "
-    "addresstosymbol catboostevaluate evalmlmethod reversednsquery executable url remote".split()
+    [
+        "file",
+        "hascolumnintable",
+        "getclienthttpheader",
+        "logtrace",
+        "showcertificate",
+        "addresstoline",
+        "addresstolinewithinlines",
+        "addresstosymbol",
+        "catboostevaluate",
+        "evalmlmethod",
+        "reversednsquery",
+        "executable",
+        "url",
+        "remote",
+    ]
 )
 _FUNCTIONS_OUT_PREFIXES: Final = ("ai", "dictget")
 
 _TEXT_TYPES: Final = frozenset({"String", "Map", "URI", "Dialect", "LogsLevel", "SQLSecurityType"})
 _TEXT_SETTINGS: Final = frozenset(
-    "insert_deduplication_token log_comment count_distinct_implementation force_data_skipping_indices database format "
-    "ignore_data_skipping_indices force_optimize_projection_name preferred_optimize_projection_name default_format "
-    "input_format output_format compatibility bool_true_representation bool_false_representation "
-    "format_csv_null_representation format_tsv_null_representation output_format_schema query_cache_tag "
-    "output_format_avro_codec output_format_avro_string_column_pattern output_format_pretty_grid_charset "
-    "column_names_for_schema_inference schema_inference_hints format_custom_field_delimiter "
-    "format_custom_row_before_delimiter format_custom_row_after_delimiter format_custom_row_between_delimiter "
-    "format_custom_result_before_delimiter format_custom_result_after_delimiter format_regexp "
-    "default_compression_codec primary_key_compression_codec marks_compression_codec auto_statistics_types "
-    "errors_output_format input_format_orc_reader_time_zone_name output_format_orc_writer_time_zone_name".split()
-) - {"output_format_schema", "input_format", "output_format", "format", "database"}
+    [
+        "auto_statistics_types",
+        "bool_false_representation",
+        "bool_true_representation",
+        "column_names_for_schema_inference",
+        "compatibility",
+        "count_distinct_implementation",
+        "default_compression_codec",
+        "default_format",
+        "errors_output_format",
+        "force_data_skipping_indices",
+        "force_optimize_projection_name",
+        "format_csv_null_representation",
+        "format_custom_field_delimiter",
+        "format_custom_result_after_delimiter",
+        "format_custom_result_before_delimiter",
+        "format_custom_row_after_delimiter",
+        "format_custom_row_before_delimiter",
+        "format_custom_row_between_delimiter",
+        "format_regexp",
+        "format_tsv_null_representation",
+        "ignore_data_skipping_indices",
+        "input_format_orc_reader_time_zone_name",
+        "insert_deduplication_token",
+        "log_comment",
+        "marks_compression_codec",
+        "output_format_avro_codec",
+        "output_format_avro_string_column_pattern",
+        "output_format_orc_writer_time_zone_name",
+        "output_format_pretty_grid_charset",
+        "preferred_optimize_projection_name",
+        "primary_key_compression_codec",
+        "query_cache_tag",
+        "schema_inference_hints",
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +219,7 @@ def _check_function(node: Tree) -> None:
 
 def _check_scalar(name: str) -> None:
     low = name.lower()
-    if low in _FUNCTIONS_OUT or name.startswith(_FUNCTIONS_OUT_PREFIXES) and low not in _TABLE_FUNCTIONS:
+    if low in _FUNCTIONS_OUT or low.startswith(_FUNCTIONS_OUT_PREFIXES):
         raise _refused(f"the function {name} is not served here")
 
 

@@ -63,21 +63,20 @@ def insert_head(text: bytes) -> InsertHead | None:
     """The head of `INSERT ... FORMAT X` or `INSERT ... VALUES`; None for other statements, and for INSERT SELECT."""
     if first_word(text) != "INSERT":
         return None
-    depth, is_format = 0, False
+    depth, format_at = 0, None
     for kind, token, start, end in _tokens(text):
-        if kind == "other":
-            depth += (token == b"(") - (token == b")")
+        depth += (token == b"(") - (token == b")")
         if kind != "word" or depth:
             continue
-        word = token.upper()
-        if is_format:
+        if format_at is not None:
             return InsertHead(text[:format_at], token.decode("ascii", "replace"), _data_start(text, end))
-        if word == b"VALUES":
-            return InsertHead(text[:start], "Values", end)
-        if word in (b"SELECT", b"WITH", b"INFILE"):
-            return None
-        if word == b"FORMAT":
-            is_format, format_at = True, start
+        match token.upper():
+            case b"VALUES":
+                return InsertHead(text[:start], "Values", end)
+            case b"SELECT" | b"WITH" | b"INFILE":
+                return None
+            case b"FORMAT":
+                format_at = start
     return None
 
 

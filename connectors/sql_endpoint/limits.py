@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["PERSON", "WHOLE_RESULT_BYTES", "limited"]
+__all__ = ["INSERT", "PERSON", "WHOLE_RESULT_BYTES", "limited"]
 
 _MIB: Final = 1 << 20
 
@@ -15,6 +15,13 @@ PERSON: Final = {
     "max_threads": 2,
 }
 """Of the user `reader`; a smaller number of the caller's own counts."""
+
+INSERT: Final = {
+    "max_insert_block_size": str(1 << 18),
+    "min_insert_block_size_rows": str(1 << 18),
+    "min_insert_block_size_bytes": str(64 * _MIB),
+}
+"""Blocks that an insert is cut into, unless it says otherwise: the engine's own are four times as large."""
 
 WHOLE_RESULT_BYTES: Final = 64 * _MIB
 """In the engine's memory, of results in formats that cannot be sent piece by piece."""

@@ -17,7 +17,8 @@ __all__ = ["Tree", "parse"]
 Tree = dict[str, Any]
 Ask = Callable[[str], bytes]
 
-_UNFORMED = re.compile(r"AST node of type '([A-Za-z]+)[^']*' does not support JSON serialization")
+# At the front only: further on, the engine quotes the statement, which may say anything.
+_UNFORMED = re.compile(r"Code: 36\. DB::Exception: AST node of type '([A-Za-z]+)")
 _FIRST_WORDS: Final = {
     "ShowCreate": ("SHOW",),
     "ShowProcesslist": ("SHOW",),
@@ -45,17 +46,15 @@ def parse(text: str, ask: Ask) -> Tree:
 
 def _unformed(text: str, error: SqlError, ask: Ask) -> Tree:
     """A kind without JSON form, if the statement's first word says that it is the whole statement's kind."""
-    found = _UNFORMED.search(str(error))
-    word = first_word(text.encode())
-    words = next((words for kind, words in _FIRST_WORDS.items() if found and found[1].startswith(kind)), ())
+    found = _UNFORMED.match(str(error))
     if found is None:
         raise error
-    if word not in words:
-        return {"type": found[1]}
+    kind, word = found[1], first_word(text.encode())
+    if not any(kind.startswith(stem) and word in words for stem, words in _FIRST_WORDS.items()):
+        return {"type": kind}
     if re.search(r"\boutfile\b", text, re.I):
-        return {"type": found[1], "out_file": True}
-    described = word in ("DESC", "DESCRIBE")
-    return {"type": found[1], "allowed": True, **({"query": _described(text, ask)} if described else {})}
+        return {"type": kind, "out_file": True}
+    return {"type": kind, "allowed": True, "query": _described(text, ask) if kind == "DescribeQuery" else None}
 
 
 def _described(text: str, ask: Ask) -> Tree:

@@ -9,6 +9,7 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, ParamSpec, TypeVar
@@ -21,7 +22,7 @@ from connectors.sql_endpoint.errors import SqlError
 from connectors.sql_endpoint.formats import can_stream
 from connectors.sql_endpoint.gate import Gate
 from connectors.sql_endpoint.guard import Statement, check_setting, judge
-from connectors.sql_endpoint.limits import PERSON, WHOLE_RESULT_BYTES, limited
+from connectors.sql_endpoint.limits import INSERT, PERSON, WHOLE_RESULT_BYTES, limited
 from connectors.sql_endpoint.parsing import parse
 from connectors.sql_endpoint.sessions import Session, Sessions
 
@@ -45,13 +46,40 @@ class Workshop:
     gate: Gate = field(init=False)
     sessions: Sessions = field(init=False)
     threads: ThreadPoolExecutor = field(init=False)
-    running_ids: set[str] = field(default_factory=set)
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    _running: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.gate = Gate(self.places, self.queue)
         self.sessions = Sessions(self.engine.handle)
         # A kill, and the stage's own question whether the engine answers, must not wait behind statements.
         self.threads = ThreadPoolExecutor(self.places + _SPARE_THREADS, thread_name_prefix="sql")
+        self.idle.set()
+
+    def begin(self, query_id: str) -> None:
+        """Raises SqlError: a statement of this id is there already."""
+        if query_id in self._running:
+            raise SqlError(216, f"Query with id = {query_id} is already running", _SAME_ID)
+        self._running.add(query_id)
+        self.idle.clear()
+
+    def end(self, query_id: str) -> None:
+        self._running.discard(query_id)
+        if not self._running:
+            self.idle.set()
+
+    async def kill_all(self, within_s: float) -> None:
+        """Ask all statements to end, again and again; returns when they have, or when the time is over."""
+        deadline = asyncio.get_running_loop().time() + within_s
+        while self._running and asyncio.get_running_loop().time() < deadline:
+            for query_id in list(self._running):
+                await self.in_thread(self.engine.kill, query_id)
+            await self.drained(_KILL_AGAIN_S)
+
+    async def drained(self, within_s: float) -> None:
+        """Returns when nothing runs, or when the time is over."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.idle.wait(), within_s)
 
     async def in_thread(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         return await asyncio.get_running_loop().run_in_executor(self.threads, lambda: work(*args, **kwargs))
@@ -83,13 +111,11 @@ class Run:
         return self.statement.streams and can_stream(self.form)
 
     async def __aenter__(self) -> "Run":
-        if self._ask.query_id in self._shop.running_ids:
-            raise SqlError(216, f"Query with id = {self._ask.query_id} is already running", _SAME_ID)
-        self._shop.running_ids.add(self._ask.query_id)
+        self._shop.begin(self._ask.query_id)
         try:
             await self._shop.gate.__aenter__()
         except BaseException:
-            self._shop.running_ids.discard(self._ask.query_id)
+            self._shop.end(self._ask.query_id)
             raise
         try:
             await self._lease()
@@ -153,7 +179,8 @@ class Run:
         if self.statement.has_rows and not self.streams:
             limits["max_result_bytes"] = WHOLE_RESULT_BYTES
         asked = {name: value for name, value in self._ask.settings.items() if name != "readonly"}
-        return {**limited(asked, limits), "log_comment": self._ask.query_id}
+        blocks = INSERT if self.statement.kind == "insert" else {}
+        return {**blocks, **limited(asked, limits), "log_comment": self._ask.query_id}
 
     def _make_readonly(self) -> None:
         """Last: no setting can be changed after it. A session's handle must stay free; there the guard alone decides."""
@@ -173,7 +200,7 @@ class Run:
             elif hasattr(self, "handle"):
                 await self._shop.in_thread(self.handle.close)
         finally:
-            self._shop.running_ids.discard(self._ask.query_id)
+            self._shop.end(self._ask.query_id)
             await self._shop.gate.__aexit__(None, None, None)
 
 

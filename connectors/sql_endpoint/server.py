@@ -1,4 +1,4 @@
-"""ClickHouse's HTTP interface: https://clickhouse.com/docs/interfaces/http. Journey of a request:
+"""ClickHouse's HTTP interface (https://clickhouse.com/docs/interfaces/http): the journey of a request.
 
 1. may it come from a web page? who is it? what does it ask? (`callers.py`, `asking.py`)
 2. the statement from query string, form or body; the data of an insert stays in the body (`bodies.py`)
@@ -14,7 +14,8 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from aiohttp import web
@@ -36,8 +37,7 @@ _HEADER_BYTES: Final = 256 * 1024
 _FORM: Final = "multipart/form-data"
 _FORM_BYTES: Final = 1 << 20
 _STALLED_S: Final = 60.0
-_GRACE_S: Final = 5.0
-_COMPRESS_FROM_BYTES: Final = 256
+_GRACE_S, _KILL_S = 2.0, 1.0
 
 Observe = Callable[[str, str, float], None]
 
@@ -48,7 +48,7 @@ class EndpointConfig:
 
     host: str = "127.0.0.1"
     port: int = 0
-    passwords: Passwords = Passwords()
+    passwords: Passwords = field(default_factory=Passwords)
     places: int = 8
     queue: int = 64
 
@@ -71,27 +71,46 @@ class SqlServer:
     def waiting(self) -> int:
         return self._shop.gate.waiting
 
-    async def answers(self) -> None:
-        """Returns when the engine has answered. Raises SqlError."""
+    async def answers(self) -> bool:
+        """Whether the engine does; takes as long as the engine."""
         self._shop.sessions.sweep()
-        await self._shop.in_thread(self._shop.engine.once, "SELECT 1")
+        try:
+            await self._shop.in_thread(self._shop.engine.once, "SELECT 1")
+        except SqlError:
+            return False
+        return True
 
     async def stop(self) -> None:
-        """Takes no more requests; running statements have 5 s, then they are killed; the engine is closed in order."""
+        """Takes no more requests; running statements have 2 s, then they are killed; the engine is closed in order."""
+        for site in list(self._runner.sites):
+            await site.stop()
+        await self._shop.drained(_GRACE_S)
+        await self._shop.kill_all(_KILL_S)
         await self._runner.cleanup()
-        await asyncio.get_running_loop().run_in_executor(None, self._shop.close)
-        await asyncio.get_running_loop().run_in_executor(None, self._shop.engine.close)
+        # What still waits for a body was cancelled just now.
+        await self._shop.drained(_KILL_S)
+        await asyncio.to_thread(self._shop.close)
+        await asyncio.to_thread(self._shop.engine.close)
 
 
-async def serve(engine: Engine, config: EndpointConfig, observe: Observe) -> SqlServer:
-    """Serve the engine, which belongs to the server from now on. `observe`: kind, result, seconds of each statement.
+async def serve(directory: Path, config: EndpointConfig, observe: Observe) -> SqlServer:
+    """Open the directory and serve it. `observe`: kind, result, seconds of each statement.
 
     Raises:
-        KeyRequired: Not on loopback and no password.
-        OSError: The address cannot be bound; the message names it.
+        EngineStartError: No password though not on loopback, or the directory cannot be opened.
+        OSError: The address cannot be bound; the message names it. In both cases nothing is held.
     """
     if config.passwords.key is None and not is_loopback(config.host):
         raise KeyRequired(config.host)
+    engine = await asyncio.to_thread(Engine, directory)
+    try:
+        return await _listen(engine, config, observe)
+    except OSError as error:
+        await asyncio.to_thread(engine.close)
+        raise OSError(error.errno, f"cannot listen on {config.host}:{config.port}: {error.strerror}") from error
+
+
+async def _listen(engine: Engine, config: EndpointConfig, observe: Observe) -> SqlServer:
     shop = Workshop(engine, config.places, config.queue)
     endpoint = _Endpoint(shop, config.passwords, observe)
     app = web.Application(client_max_size=_FORM_BYTES)
@@ -104,15 +123,15 @@ async def serve(engine: Engine, config: EndpointConfig, observe: Observe) -> Sql
         ]
     )
     runner = web.AppRunner(
-        app, access_log=None, handler_cancellation=True, shutdown_timeout=_GRACE_S, auto_decompress=False,
+        app, access_log=None, handler_cancellation=True, shutdown_timeout=_KILL_S / 2, auto_decompress=False,
         max_line_size=_HEADER_BYTES, max_field_size=_HEADER_BYTES,
     )  # fmt: skip
     await runner.setup()
     try:
         await web.TCPSite(runner, config.host, config.port).start()
-    except OSError as error:
+    except OSError:
         await runner.cleanup()
-        raise OSError(error.errno, f"cannot listen on {config.host}:{config.port}: {error.strerror}") from error
+        raise
     return SqlServer(runner, shop)
 
 
@@ -288,7 +307,9 @@ class _Answer:
         return self._response
 
     async def _write(self, piece: bytes) -> None:
-        await self._put(self._encoder.compress(piece) if self._encoder is not None else piece)
+        if self._encoder is not None:
+            piece = await asyncio.to_thread(self._encoder.compress, piece)
+        await self._put(piece)
 
     async def _end(self) -> None:
         assert self._response is not None

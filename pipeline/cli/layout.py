@@ -6,6 +6,7 @@ A slot is a place for one process: stages and instance. A process that dies is s
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from pipeline.cli.errors import UsageError
 
@@ -30,16 +31,37 @@ class Slot:
         return frozenset(self.stage.split("+"))
 
 
-def slots(*, split: bool, scale: Mapping[str, int], port: int, has_clickhouse: bool = False) -> list[Slot]:
-    """All processes of the platform, the gateway last: it is what people wait for. Without a ClickHouse there is no sink."""
+def slots(
+    *,
+    split: bool,
+    scale: Mapping[str, int],
+    port: int,
+    admin_port: int = 8081,
+    sql_port: int | None = None,
+    has_clickhouse: bool = False,
+) -> list[Slot]:
+    """All processes of the platform, the gateway last: it is what people wait for.
+
+    `sql_port` None: no ClickHouse of ours. With none at all there is no sink either.
+    """
+    has_clickhouse = has_clickhouse or sql_port is not None
     names = (*(_SPLIT if split else _FEW), *(("sink",) if has_clickhouse else ()))
+    ports = {"gateway": port, "admin": admin_port}
     _check(scale, names)
     found = [
-        _slot(name, instance, port)
+        _slot(name, instance, ports)
         for name in names
         for instance in range(max((scale.get(key, 1) for key in (name, *name.split("+"))), default=1))
     ]
+    if sql_port is not None:
+        found.insert(0, Slot("sql", 0, ("run", "sql", "--instance-id", "0", "--port", str(sql_port))))
     return sorted(found, key=lambda slot: slot.stage == "gateway")
+
+
+def sql_dsn(port: int, key: str | None) -> str:
+    """Of the embedded ClickHouse, for the platform's own processes. The user is named: who is not may only read."""
+    login = f"default:{quote(key, safe='')}" if key else "default"
+    return f"clickhouse://{login}@127.0.0.1:{port}/millrace"
 
 
 def edge_slot(*, port: int, offered: bool, installed: bool, free: bool) -> Slot | str | None:
@@ -66,12 +88,15 @@ def _check(scale: Mapping[str, int], names: Sequence[str]) -> None:
     known = {*names, *(stage for name in names for stage in name.split("+"))}
     if unknown := sorted(set(scale) - known):
         raise UsageError(f"--scale: no such stage: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
-    if scale.get("gateway", 1) > 1:
-        raise UsageError("--scale gateway: one port takes one gateway; start more with `millrace run gateway --port N`")
+    for stage in ("gateway", "admin"):
+        if scale.get(stage, 1) > 1:
+            raise UsageError(
+                f"--scale {stage}: one port takes one {stage}; start more with `millrace run {stage} --port N`"
+            )
 
 
-def _slot(stage: str, instance: int, port: int) -> Slot:
-    more = ("--port", str(port)) if stage == "gateway" else ()
+def _slot(stage: str, instance: int, ports: Mapping[str, int]) -> Slot:
+    more = ("--port", str(ports[stage])) if stage in ports else ()
     return Slot(stage, instance, ("run", stage, "--instance-id", str(instance), *more))
 
 

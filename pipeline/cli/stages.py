@@ -28,7 +28,7 @@ def run(
     stage: Annotated[str, typer.Argument(help="STAGE[+STAGE...]: " + " ".join(STAGES), metavar="STAGE[+STAGE...]")],
     provider: Annotated[str | None, typer.Option(help="Call only this provider.")] = None,
     instance_id: Annotated[int, typer.Option(min=0, help="Which of several equal processes this one is.")] = 0,
-    port: Annotated[int | None, typer.Option(help="Of the gateway.")] = None,
+    port: Annotated[int | None, typer.Option(help="Of the gateway, of sql or of admin.")] = None,
     admin_port: Annotated[int, typer.Option(help="/metrics, /healthz and /readyz; 0 for any free one.")] = 0,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
@@ -36,7 +36,8 @@ def run(
     """Run stages in this process until SIGTERM; prints a ready line for each."""
     settings = settings_of(config, data_dir)
     names = stages_of(stage)
-    _ready_to_run(settings)
+    if names != ["sql"]:
+        _ready_to_run(settings)
     from pipeline.bootstrap import run_stages
     from pipeline.cli import logs
 

@@ -31,7 +31,7 @@ from pipeline.catalog_file import (
 )
 from pipeline.cli.children import Child
 from pipeline.cli.errors import CliError
-from pipeline.cli.layout import Slot, child_environment, edge_slot
+from pipeline.cli.layout import Slot, child_environment, edge_slot, sql_dsn
 from pipeline.cli.options import print_json
 from pipeline.cli.places import demo_key, pepper
 from pipeline.operations.running import Running
@@ -57,10 +57,12 @@ class Plan:
     settings: Settings
     slots: list[Slot]
     port: int
+    admin_port: int
     kafka_port: int
     bootstrap: str | None
     demo: bool
     simulator_port: int
+    sql_port: int | None = None
 
     @property
     def data_dir(self) -> Path:
@@ -69,6 +71,23 @@ class Plan:
     @property
     def gateway(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def admin(self) -> str:
+        host = self.settings.admin_host
+        return f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{self.admin_port}"
+
+    @property
+    def sql(self) -> str | None:
+        """Of our own ClickHouse, if there is one."""
+        return f"http://127.0.0.1:{self.sql_port}" if self.sql_port is not None else None
+
+    def sql_environment(self) -> dict[str, str]:
+        """What tells the children where it is."""
+        if self.sql_port is None:
+            return {}
+        key = self.settings.sql_key
+        return {"MILLRACE_CLICKHOUSE_DSN": sql_dsn(self.sql_port, key.get_secret_value() if key else None)}
 
 
 @dataclass(slots=True)
@@ -100,7 +119,8 @@ class Supervisor:
         await self._start_stages(
             child_environment(
                 env, bootstrap=bootstrap, catalog=catalog, data_dir=plan.data_dir, partitions=partitions,
-                topic_prefix=plan.settings.topic_prefix, pepper=pepper(plan.settings), extra=extra,
+                topic_prefix=plan.settings.topic_prefix, pepper=pepper(plan.settings),
+                extra={**extra, **plan.sql_environment()},
             )
         )  # fmt: skip
         self._up = True
@@ -260,7 +280,8 @@ class Supervisor:
         return Running(
             pid=os.getpid(), bootstrap=bootstrap, gateway=self.plan.gateway, catalog=str(catalog),
             topic_prefix=self.plan.settings.topic_prefix, partitions=partitions,
-            pids={name: pid for name, pid in pids.items() if pid is not None},
+            pids={name: pid for name, pid in pids.items() if pid is not None}, admin=self.plan.admin,
+            admin_ports={child.slot.name: child.facts["admin_port"] for child in self._children if child.facts},
         )  # fmt: skip
 
     def _ready_line(self, bootstrap: str) -> dict[str, Any]:
@@ -270,8 +291,8 @@ class Supervisor:
             for child in self._children
         ]  # fmt: skip
         return {
-            "event": "ready", "stage": "all", "pid": os.getpid(), "gateway": self.plan.gateway, "admin": None,
-            "sql": None, "kafka": bootstrap, "processes": processes,
+            "event": "ready", "stage": "all", "pid": os.getpid(), "gateway": self.plan.gateway, "admin": self.plan.admin,
+            "sql": self.plan.sql, "kafka": bootstrap, "processes": processes,
         }  # fmt: skip
 
     def _say_warnings(self, loaded: LoadedCatalog) -> None:

@@ -33,7 +33,6 @@ def up(
     config: ConfigOption = None,
 ) -> None:
     """Start everything: broker, topics, stages, gateway; restart what dies; Ctrl-C ends it in order."""
-    del admin_port, sql_port  # accepted today; their stages come with the admin surface and the analytics
     read_dotenv()
     settings = settings_of(config, data_dir)
     logs.setup(settings.log)
@@ -42,7 +41,10 @@ def up(
     from pipeline.cli.places import lock
 
     with lock(settings.data_dir):
-        plan = _plan(settings, bootstrap, kafka_port=kafka_port, port=port, split=split, counts=counts, demo=demo)
+        plan = _plan(
+            settings, bootstrap, kafka_port=kafka_port, port=port, admin_port=admin_port,
+            sql_port=_sql_port(settings, sql_port), split=split, counts=counts, demo=demo,
+        )  # fmt: skip
         asyncio.run(_supervise(plan))
 
 
@@ -55,12 +57,26 @@ def _bootstrap(broker: Broker, settings: Settings) -> str | None:
     return settings.kafka_bootstrap
 
 
+def _sql_port(settings: Settings, port: int) -> int | None:
+    """None: the environment names a ClickHouse, or the engine is not installed."""
+    from connectors.sql_endpoint import installed
+
+    if settings.clickhouse_dsn is not None:
+        return None
+    if not installed():
+        _tell("no embedded ClickHouse: it is not installed (pip install 'millrace[local]')", None)
+        return None
+    return port
+
+
 def _plan(
     settings: Settings,
     bootstrap: str | None,
     *,
     kafka_port: int,
     port: int,
+    admin_port: int,
+    sql_port: int | None,
     split: bool,
     counts: dict[str, int],
     demo: bool,
@@ -71,13 +87,25 @@ def _plan(
     from pipeline.cli.supervisor import Plan
     from pipeline.settings import environment
 
-    wanted = slots(split=split, scale=counts, port=port, has_clickhouse=settings.clickhouse_dsn is not None)
+    wanted = slots(
+        split=split, scale=counts, port=port, admin_port=admin_port, sql_port=sql_port,
+        has_clickhouse=settings.clickhouse_dsn is not None,
+    )  # fmt: skip
     load(settings.config, environment())
     if not is_free(port):
         raise CliError(f"port {port} for the gateway is already in use: stop that program, or choose another --port")
+    if not is_free(admin_port):
+        raise CliError(
+            f"port {admin_port} for the admin surface is already in use: stop that program, or choose another --admin-port"
+        )
+    if sql_port is not None and not is_free(sql_port):
+        raise CliError(
+            f"port {sql_port} for ClickHouse is already in use: stop that program, or choose another --sql-port"
+        )
     if bootstrap is None and not _our_orphan(settings, kafka_port):
         check_free(kafka_port)
-    return Plan(settings, wanted, port, kafka_port, bootstrap, demo, random_free_port(besides=kafka_port))
+    simulator_port = random_free_port(besides=kafka_port)
+    return Plan(settings, wanted, port, admin_port, kafka_port, bootstrap, demo, simulator_port, sql_port)
 
 
 def _our_orphan(settings: Settings, kafka_port: int) -> bool:

@@ -123,7 +123,8 @@ async def platform(
     log = (folder / "up.log").open("wb")
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "pipeline", "up", "--data-dir", str(folder / "data"),
-        "--kafka-port", str(kafka_port), "--port", str(gateway_port), "--admin-port", str(free_port()), *options,
+        "--kafka-port", str(kafka_port), "--port", str(gateway_port), "--admin-port", str(free_port()),
+        "--sql-port", str(free_port()), *options,
         stdout=asyncio.subprocess.PIPE, stderr=log, env=variables, limit=2**20,
     )  # fmt: skip
     running = Platform(

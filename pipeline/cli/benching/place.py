@@ -92,7 +92,8 @@ async def _start_platform(folder: Path, base_url: str) -> Process:
     catalog.write_text(_CATALOG.format(url=base_url, nobody=nobody), encoding="utf-8")
     return await _start(
         "-m", "pipeline", "up", "--data-dir", str(folder / "data"), "--broker", "kafka",
-        "--kafka-port", str(kafka), "--port", str(port), env=env, stdin=DEVNULL,
+        "--kafka-port", str(kafka), "--port", str(port), "--sql-port", str(random_free_port(besides=port)),
+        env=env, stdin=DEVNULL,
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.cli.children import next_pause
 from pipeline.cli.errors import UsageError
-from pipeline.cli.layout import Slot, child_environment, edge_slot, parse_scale, slots
+from pipeline.cli.layout import Slot, child_environment, edge_slot, parse_scale, slots, sql_dsn
 
 
 def test_few_processes_by_default_and_the_gateway_starts_last() -> None:
@@ -37,6 +37,21 @@ def test_the_sink_has_a_process_of_its_own_where_there_is_a_clickhouse(split: bo
 def test_only_the_gateway_gets_the_port() -> None:
     with_port = [slot for slot in slots(split=True, scale={}, port=18080) if "--port" in slot.arguments]
     assert [slot.arguments for slot in with_port] == [("run", "gateway", "--instance-id", "0", "--port", "18080")]
+
+
+@pytest.mark.parametrize("split", [True, False])
+def test_our_own_clickhouse_is_a_process_of_its_own(split: bool) -> None:
+    found = slots(split=split, scale={}, port=1, sql_port=18123)
+    assert found[0] == Slot("sql", 0, ("run", "sql", "--instance-id", "0", "--port", "18123"))
+    assert [slot for slot in slots(split=split, scale={}, port=1) if slot.stage == "sql"] == []
+
+
+@pytest.mark.parametrize(
+    ("key", "dsn"),
+    [(None, "clickhouse://default@127.0.0.1:1/millrace"), ("a/b", "clickhouse://default:a%2Fb@127.0.0.1:1/millrace")],
+)
+def test_the_platform_names_itself_to_its_clickhouse(key: str | None, dsn: str) -> None:
+    assert sql_dsn(1, key) == dsn
 
 
 @pytest.mark.parametrize(("split", "stage"), [(True, "call"), (False, "call"), (False, "route+call")])
