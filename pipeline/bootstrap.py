@@ -22,8 +22,7 @@ import orjson
 
 from connectors.admin import app as admin
 from connectors.admin.metrics import Metrics
-from connectors.clickhouse.address import InvalidDsn, parse_dsn
-from connectors.dashboard import Access
+from connectors.clickhouse.address import InvalidDsn
 from connectors.gateway import GatewayConfig, Waiting, create_app, serve
 from connectors.kafka.producers import Producers
 from connectors.kafka.scan import Scanner
@@ -42,7 +41,6 @@ from pipeline.agents.sql import SqlStage
 from pipeline.catalog_file import CatalogError, LoadedCatalog, load
 from pipeline.core.classify import count_input_tokens
 from pipeline.emit import Emit
-from pipeline.operations.running import Connection
 from pipeline.settings import Settings, environment
 from pipeline.slots import Slot, SlotBusy
 from pipeline.stage import StageApp
@@ -60,6 +58,7 @@ UNREADY_AFTER_S = 5.0
 LOOK_BACK_MS = 15 * t.MINUTE_MS
 WITHOUT_KAFKA = frozenset({"sql"})
 SQL_PORT = 8123
+ADMIN_PORT = 8081
 
 
 @dataclass(slots=True)
@@ -258,17 +257,10 @@ class Host:
         return running
 
     async def _admin(self, port: int | None) -> Running:
-        settings, tools = self._settings, self.tools
-        key = settings.admin_key.get_secret_value() if settings.admin_key else None
-        access = Access(settings.admin_host, frozenset(settings.admin_names.split()), key)
-        where = Connection(
-            tools.bootstrap, tools.topic_prefix, tools.partitions, str(settings.config), None, dict(self._security)
-        )
-        address = parse_dsn(settings.clickhouse_dsn) if settings.clickhouse_dsn else None
-        stage = AdminStage(tools, where, settings.data_dir, address)
+        stage = AdminStage(self.tools, self._settings)
         tail = self._tail([t.BREAKERS], stage.heard, since_ms=0)
         await tail.start()
-        port = await stage.start(access, 8081 if port is None else port, self.is_ready)
+        port = await stage.start(ADMIN_PORT if port is None else port, self.is_ready)
 
         async def stop() -> None:
             await stage.stop()

@@ -49,7 +49,7 @@ class Pages:
             rows = await asyncio.gather(*(self._ask(name, of, is_exact) for name in QUESTIONS))
         except NoAnswer as error:
             return self._html("view.html", away=str(error), refresh_s=_REFRESH_S[_DEFAULT_RANGE])
-        found = dict(zip(QUESTIONS, rows, strict=True))
+        found: dict[str, Any] = dict(zip(QUESTIONS, rows, strict=True))
         found["recent"].sort(key=lambda row: row["finished_at"], reverse=True)
         return self._html("view.html", away=None, of=of, is_exact=is_exact, refresh_s=_REFRESH_S[of.name], **found)
 
@@ -72,9 +72,9 @@ class Pages:
         try:
             found = await self._desk.explain(request_id) if REQUEST_ID.fullmatch(request_id) else None
         except NoAnswer as error:
-            return self._html("request.html", 503, request_id=request_id, document=None, away=str(error))
+            return self._html("request.html", status=503, request_id=request_id, document=None, away=str(error))
         if found is None:
-            return self._html("request.html", 404, request_id=request_id, document=None, away=None)
+            return self._html("request.html", status=404, request_id=request_id, document=None, away=None)
         return self._html("request.html", request_id=request_id, document=found, steps=steps(found), away=None)
 
     async def _ask(self, name: str, of: Window, is_exact: bool) -> list[Row]:
@@ -82,7 +82,7 @@ class Pages:
 
     async def _is_exact(self, of: Window) -> bool:
         (size,) = await self._ask("size", of, is_exact=True)
-        return max(size["responses"], size["costs"]) <= EXACT_RECORDS
+        return int(max(size["responses"], size["costs"])) <= EXACT_RECORDS
 
     def _window(self, request: web.Request) -> Window:
         name, tenant = request.query.get("range", _DEFAULT_RANGE), request.query.get("tenant", "")
@@ -90,5 +90,5 @@ class Pages:
             raise web.HTTPBadRequest(text="no such range or tenant")
         return window(name, time.time_ns() // 1_000_000, tenant)
 
-    def _html(self, template: str, status: int = 200, **values: Any) -> web.Response:
+    def _html(self, template: str, *, status: int = 200, **values: Any) -> web.Response:
         return web.Response(text=self._renderer.render(template, values), status=status, content_type="text/html")

@@ -1,10 +1,10 @@
 """The surface on a port: who is let in, what every answer carries, and the routes of `api` and `pages`."""
 
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 import httpx
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from connectors.dashboard.access import Access, Refused
 from connectors.dashboard.answers import problem
@@ -27,8 +27,6 @@ _HEADERS: Final = {
 }
 _FOR_EVER: Final = "private, max-age=31536000, immutable"
 _CODES: Final = {401: "invalid_admin_key", 403: "forbidden", 415: "not_json", 421: "wrong_host"}
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 async def serve(desk: Desk, access: Access, port: int) -> web.AppRunner:
@@ -57,7 +55,7 @@ async def serve(desk: Desk, access: Access, port: int) -> web.AppRunner:
     return runner
 
 
-def _guard(access: Access) -> Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]:
+def _guard(access: Access) -> Middleware:
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:

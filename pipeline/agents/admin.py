@@ -4,18 +4,19 @@ It owns nothing and reads without a group: it may be away, and any number may ru
 """
 
 import getpass
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from aiokafka.errors import KafkaError
 
-from connectors.clickhouse.address import ClickHouseAddress
+from connectors.clickhouse.address import parse_dsn
 from connectors.clickhouse.reader import Reader
 from connectors.clickhouse.store import StoreError
 from connectors.dashboard import Access, ChildProcess, Desk, NoAnswer, UnknownEndpoint, UnknownOrder, serve
 from pipeline.operations import breakers, dead_letters, explain
 from pipeline.operations.running import Connection, running_in
+from pipeline.settings import Settings
 from pipeline.tools import Tools
 from schemas import topics as t
 from schemas.catalog import Catalog
@@ -27,16 +28,20 @@ PLATFORM = "_platform"
 
 
 class AdminStage:
-    """`heard` takes the records of `breakers`, from the beginning."""
+    """`heard` takes the records of `breakers`, from the beginning. Raises InvalidDsn, KeyRequired."""
 
-    def __init__(self, tools: Tools, where: Connection, data_dir: Path, clickhouse: ClickHouseAddress | None) -> None:
-        self._tools, self._where, self._data_dir = tools, where, data_dir
-        self._reader = Reader(clickhouse) if clickhouse is not None else None
+    def __init__(self, tools: Tools, settings: Settings) -> None:
+        self._tools, self._data_dir = tools, settings.data_dir
+        self._access = _access(settings)
+        self._where = Connection(
+            tools.bootstrap, tools.topic_prefix, tools.partitions, str(settings.config), None, settings.client_options()
+        )
+        self._reader = Reader(parse_dsn(settings.clickhouse_dsn)) if settings.clickhouse_dsn else None
         self._board = breakers.BreakerBoard()
         self._runner: Any = None
         self.heard = self._board.heard
 
-    async def start(self, access: Access, port: int, is_ready: Any) -> int:
+    async def start(self, port: int, is_ready: Callable[[], bool]) -> int:
         """The port that it listens on. Raises OSError."""
         desk = Desk(
             breakers=lambda: self._board.rows(_endpoints(self._catalog)),
@@ -49,7 +54,7 @@ class AdminStage:
             ask=self._ask,
             is_ready=is_ready,
         )
-        self._runner = await serve(desk, access, port)
+        self._runner = await serve(desk, self._access, port)
         return int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:
@@ -95,6 +100,12 @@ class AdminStage:
             return await self._reader.rows(sql, **parameters)
         except StoreError as error:
             raise NoAnswer(str(error)) from None
+
+
+def _access(settings: Settings) -> Access:
+    """Raises KeyRequired."""
+    key = settings.admin_key.get_secret_value() if settings.admin_key else None
+    return Access(settings.admin_host, frozenset(settings.admin_names.split()), key)
 
 
 def config_of(catalog: Catalog) -> dict[str, Any]:
