@@ -19,6 +19,7 @@ from schemas.metrics import METRICS, PREFIX
 __all__ = ["ChildProcess", "Scrape", "lags", "merged", "scrape", "targets"]
 
 _TIMEOUT_S: Final = 2.0
+_WORTH_A_LINE_S: Final = 0.05
 _UP: Final = METRICS["child_up"]
 
 
@@ -64,7 +65,12 @@ def lags(pages: Scrape) -> list[dict[str, Any]]:
     """Per topic: records that wait, and the age of the oldest one whose work is not done."""
     waiting, oldest_s = _by_topic(pages, "consumer_lag", sum), _by_topic(pages, "oldest_unacked_seconds", max)
     return [
-        {"topic": topic, "records": int(waiting.get(topic, 0)), "oldest_s": oldest_s.get(topic, 0.0)}
+        {
+            "topic": topic,
+            "records": int(waiting.get(topic, 0)),
+            "oldest_s": oldest_s.get(topic, 0.0),
+            "is_busy": waiting.get(topic, 0) > 0 or oldest_s.get(topic, 0) >= _WORTH_A_LINE_S,
+        }
         for topic in sorted({*waiting, *oldest_s})
     ]
 

@@ -1,11 +1,12 @@
-"""What people look at: the dashboard in three parts that are fetched again by themselves, and a page per request.
+"""What people look at: the dashboard in parts that are fetched again by themselves, and a page per request.
 
-`/` is the frame; `/dash/view` what ClickHouse knows of a range; `/dash/series` the same over time, for the plots;
-`/dash/live` what needs no ClickHouse: breakers and queues. Nothing here shows a prompt or an answer.
+`/` is the frame; `/dash/figures` and `/dash/tables` say what ClickHouse knows of a range, `/dash/series` the same over time,
+for the plots; `/dash/live` what needs no ClickHouse: breakers and queues. Nothing here shows a prompt or an answer.
 """
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 import httpx
@@ -15,7 +16,7 @@ from connectors.dashboard.answers import document, problem
 from connectors.dashboard.api import REQUEST_ID
 from connectors.dashboard.children import lags, scrape
 from connectors.dashboard.desk import Desk, NoAnswer, Row
-from connectors.dashboard.questions import EXACT_RECORDS, QUESTIONS, RANGES, Window, rates, statement, window
+from connectors.dashboard.questions import EXACT_RECORDS, FIGURES, RANGES, TABLES, Window, rates, statement, window
 from connectors.dashboard.rendering import Renderer
 from connectors.dashboard.timeline import steps
 
@@ -32,7 +33,8 @@ class Pages:
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/", self.dashboard),
-            web.get("/dash/view", self.view),
+            web.get("/dash/figures", self.figures),
+            web.get("/dash/tables", self.tables),
             web.get("/dash/series", self.series),
             web.get("/dash/live", self.live),
             web.get("/requests/{id}", self.request),
@@ -42,21 +44,16 @@ class Pages:
         of = self._window(request)
         return self._html("dashboard.html", ranges=list(RANGES), of=of, tenants=self._desk.tenants())
 
-    async def view(self, request: web.Request) -> web.Response:
-        of = self._window(request)
-        try:
-            is_exact = await self._is_exact(of)
-            rows = await asyncio.gather(*(self._ask(name, of, is_exact) for name in QUESTIONS))
-        except NoAnswer as error:
-            return self._html("view.html", away=str(error), refresh_s=_REFRESH_S[_DEFAULT_RANGE])
-        found: dict[str, Any] = dict(zip(QUESTIONS, rows, strict=True))
-        found["recent"].sort(key=lambda row: row["finished_at"], reverse=True)
-        return self._html("view.html", away=None, of=of, is_exact=is_exact, refresh_s=_REFRESH_S[of.name], **found)
+    async def figures(self, request: web.Request) -> web.Response:
+        return await self._answered("figures.html", FIGURES, self._window(request))
+
+    async def tables(self, request: web.Request) -> web.Response:
+        return await self._answered("tables.html", TABLES, self._window(request))
 
     async def series(self, request: web.Request) -> web.Response:
         of = self._window(request)
         try:
-            rows = await self._ask("series", of, await self._is_exact(of))
+            rows = await self._ask("series", of, is_exact=await self._is_exact(of))
         except NoAnswer as error:
             return problem(503, "no_answer", str(error))
         return document(rates(rows, of))
@@ -77,7 +74,17 @@ class Pages:
             return self._html("request.html", status=404, request_id=request_id, document=None, away=None)
         return self._html("request.html", request_id=request_id, document=found, steps=steps(found), away=None)
 
-    async def _ask(self, name: str, of: Window, is_exact: bool) -> list[Row]:
+    async def _answered(self, template: str, questions: Sequence[str], of: Window) -> web.Response:
+        """A part of the page, or its place with the reason why there is nothing."""
+        try:
+            is_exact = await self._is_exact(of)
+            rows = await asyncio.gather(*(self._ask(name, of, is_exact=is_exact) for name in questions))
+        except NoAnswer as error:
+            return self._html(template, away=str(error), refresh_s=_REFRESH_S[_DEFAULT_RANGE])
+        found: dict[str, Any] = dict(zip(questions, rows, strict=True))
+        return self._html(template, away=None, of=of, is_exact=is_exact, refresh_s=_REFRESH_S[of.name], **found)
+
+    async def _ask(self, name: str, of: Window, *, is_exact: bool) -> list[Row]:
         return await self._desk.ask(statement(name, is_exact=is_exact), **of.parameters)
 
     async def _is_exact(self, of: Window) -> bool:

@@ -11,12 +11,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["EXACT_RECORDS", "QUESTIONS", "RANGES", "Window", "rates", "statement", "window"]
+__all__ = ["EXACT_RECORDS", "FIGURES", "RANGES", "TABLES", "Window", "rates", "statement", "window"]
 
 EXACT_RECORDS: Final = 100_000
-QUESTIONS: Final = (
-    "totals", "errors", "failures", "routing", "spend", "spend_by_tenant", "spend_by_model", "recent",
-)  # fmt: skip
+FIGURES: Final = ("totals", "spend")
+TABLES: Final = ("errors", "failures", "routing", "spend_by_tenant", "spend_by_model", "recent")
 RANGES: Final[Mapping[str, tuple[int, int]]] = {
     "15m": (15 * 60, 10), "1h": (3600, 30), "24h": (24 * 3600, 600), "7d": (7 * 24 * 3600, 3600),
 }  # fmt: skip

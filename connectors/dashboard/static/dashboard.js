@@ -22,7 +22,8 @@
 
   function refreshView() {
     viewDueAt = Date.now() + 1000 * Number(document.querySelector("[data-refresh-s]")?.dataset.refreshS ?? 5);
-    htmx.trigger($("view"), "refresh");
+    htmx.trigger($("figures"), "refresh");
+    htmx.trigger($("tables"), "refresh");
     series().then(() => trouble(""), () => trouble("The admin process does not answer; what you see is old."));
   }
 

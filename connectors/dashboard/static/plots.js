@@ -2,6 +2,10 @@
 "use strict";
 const plots = (() => {
   const seconds = (value) => (value == null ? "-" : value >= 1000 ? `${(value / 1000).toFixed(2)} s` : `${Math.round(value)} ms`);
+  const clock = (plot, ticks) => {
+    const isLong = plot.scales.x.max - plot.scales.x.min > 2 * 86400;
+    return ticks.map((at) => new Date(at * 1000).toISOString().slice(...(isLong ? [5, 10] : [11, 16])));
+  };
   const rate = (value) => (value == null ? "-" : value.toFixed(value < 10 ? 2 : 0));
   const kinds = {
     "plot-traffic": { format: rate, series: [["requests_per_s", "requests", 1], ["errors_per_s", "errors", "bad"]] },
@@ -21,11 +25,12 @@ const plots = (() => {
     const axis = { stroke: color("--dim"), grid: { stroke: color("--line"), width: 1 }, ticks: { stroke: color("--line"), width: 1 } };
     return {
       ...size(element),
+      tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
       cursor: { y: false, drag: { x: false, y: false } },
       scales: { y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.1 : 1] } },
-      axes: [{ ...axis }, { ...axis, size: 58, values: (_plot, ticks) => ticks.map(kind.format) }],
+      axes: [{ ...axis, values: clock }, { ...axis, size: 58, values: (_plot, ticks) => ticks.map(kind.format) }],
       series: [
-        { value: "{YYYY}-{MM}-{DD} {HH}:{mm}:{ss}" },
+        { label: "UTC", value: (_plot, at) => (at == null ? "-" : new Date(at * 1000).toISOString().slice(5, 19).replace("T", " ")) },
         ...kind.series.map(([, label, tone]) => ({
           label, stroke: color(tone === "bad" ? "--bad" : `--series-${tone}`), width: 1.6, spanGaps: false,
           points: { show: (plot, index) => isolated(plot.data[index]), size: 5 }, value: (_plot, value) => kind.format(value),
