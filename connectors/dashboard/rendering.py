@@ -1,6 +1,7 @@
 """Templates and static files of the package. Everything that a template prints is escaped."""
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -60,9 +61,9 @@ def count(number: int | None) -> str:
     return f"{number or 0:,}" if (number or 0) >= _FIVE_DIGITS else str(number or 0)
 
 
-def milliseconds(value: float | None) -> str:
-    """340 ms, 1.25 s; nothing measured is a dash."""
-    if value is None or value != value:  # noqa: PLR0124  NaN
+def milliseconds(value: Any) -> str:
+    """340 ms, 1.25 s; what was not measured is a dash."""
+    if not isinstance(value, int | float) or math.isnan(value):
         return "-"
     return f"{value:.0f} ms" if value < 1000 else f"{value / 1000:.2f} s"
 

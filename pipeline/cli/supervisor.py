@@ -259,13 +259,13 @@ class Supervisor:
     def _heard(self, child: Child, said: dict[str, Any]) -> None:
         """A line of a child: repeated once everything works; what it says of a failure at once, on stderr."""
         if self._up:
-            print_json(said)
             self._changed()
+            print_json(said)
         elif said.get("event") != "ready":
             print(f"{child.slot.name}: {said.get('reason')}: {said.get('detail')}", file=sys.stderr)
 
     def _changed(self) -> None:
-        """Pids in `up.json` are today's."""
+        """Pids and admin ports in `up.json` are today's, before anybody is told."""
         from pipeline.operations.running import running_in
 
         if (before := running_in(self.plan.data_dir)) is not None:

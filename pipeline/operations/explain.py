@@ -38,27 +38,30 @@ _TABLES: Final[Mapping[str, tuple[str, type]]] = {
     "costs": ("costs", Cost),
     "response": ("responses", Response),
 }
+_OF_REQUEST: Final = "request_id = {request_id:String} AND ({tenant:String} = '' OR tenant = {tenant:String})"
 _ASKED: Final = (
     "request_id", "tenant", "user", "conversation_id", "operation", "model", "stream", "priority", "tags",
 )  # fmt: skip
 
 
-async def explain(where: Connection, reader: Reader | None, request_id: str) -> dict[str, Any]:
+async def explain(
+    where: Connection, reader: Reader | None, request_id: str, *, tenant: str | None = None
+) -> dict[str, Any]:
     """The document, without bodies. ClickHouse is asked first; what it does not have whole yet the topics do."""
     if reader is not None:
         try:
-            document = await from_rows(reader, request_id)
+            document = await from_rows(reader, request_id, tenant=tenant)
         except StoreError:
             pass  # away: that is what the topics are for
         else:
             if _is_whole(document):
                 return document
-    return await collect(where, request_id, tenant=None, bodies=False)
+    return await collect(where, request_id, tenant=tenant, bodies=False)
 
 
-async def from_rows(reader: Reader, request_id: str) -> dict[str, Any]:
+async def from_rows(reader: Reader, request_id: str, *, tenant: str | None = None) -> dict[str, Any]:
     """Raises StoreError."""
-    found = await asyncio.gather(*(_events(reader, place, request_id) for place in _TABLES))
+    found = await asyncio.gather(*(_events(reader, place, request_id, tenant or "") for place in _TABLES))
     events = dict(zip(_TABLES, found, strict=True))
     document = _empty() | {place: events[place] for place in _MANY}
     document |= {place: next(iter(events[place]), None) for place in ("enriched", "response")}
@@ -94,12 +97,12 @@ def _empty() -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def _events(reader: Reader, place: str, request_id: str) -> list[dict[str, Any]]:
+async def _events(reader: Reader, place: str, request_id: str, tenant: str) -> list[dict[str, Any]]:
     """Each once: a cost that was booked twice has the same id."""
     table, event = _TABLES[place]
     once = " LIMIT 1 BY cost_id" if table == "costs" else ""
-    sql = f"SELECT * FROM {table} WHERE request_id = {{request_id:String}} ORDER BY kafka_partition, kafka_offset{once}"
-    rows = await reader.rows(sql, request_id=request_id)
+    sql = f"SELECT * FROM {table} WHERE {_OF_REQUEST} ORDER BY kafka_partition, kafka_offset{once}"
+    rows = await reader.rows(sql, request_id=request_id, tenant=tenant)
     return [without_bodies(event_of_row(event, row)) for row in rows]
 
 
