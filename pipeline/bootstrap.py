@@ -29,7 +29,6 @@ from connectors.kafka.scan import Scanner
 from connectors.kafka.tail import Tail
 from connectors.providers.driver import Driver, ProviderEndpoint
 from connectors.providers.limits import Timeouts
-from pipeline.agents.admin import AdminStage
 from pipeline.agents.call import CallStage
 from pipeline.agents.estimate import estimated_usage
 from pipeline.agents.health import HealthStage
@@ -37,7 +36,6 @@ from pipeline.agents.retry import RetryRelay
 from pipeline.agents.route import RouteStage
 from pipeline.agents.sensing import Sensing
 from pipeline.agents.sink import Sink
-from pipeline.agents.sql import SqlStage
 from pipeline.catalog_file import CatalogError, LoadedCatalog, load
 from pipeline.core.classify import count_input_tokens
 from pipeline.emit import Emit
@@ -257,6 +255,8 @@ class Host:
         return running
 
     async def _admin(self, port: int | None) -> Running:
+        from pipeline.agents.admin import AdminStage
+
         stage = AdminStage(self.tools, self._settings)
         tail = self._tail([t.BREAKERS], stage.heard, since_ms=0)
         await tail.start()
@@ -270,6 +270,8 @@ class Host:
         return Running("admin", port=port, failed=failed, is_ready=tail.caught_up.is_set, stop=stop)
 
     async def _sql(self, port: int | None) -> Running:
+        from pipeline.agents.sql import SqlStage
+
         stage = SqlStage(self._settings, self.tools.metrics, SQL_PORT if port is None else port)
         await stage.start()
         return Running("sql", port=stage.port, is_ready=stage.is_ready, stop=stage.stop, refresh=[stage.refresh])

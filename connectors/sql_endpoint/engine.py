@@ -18,14 +18,15 @@ from urllib.parse import quote
 from connectors.sql_endpoint.access import PROBE, write_configuration
 from connectors.sql_endpoint.errors import DirectoryInUse, EngineFailed, EngineMissing, SqlError
 
-__all__ = ["Engine", "Handle", "Insert", "installed"]
+__all__ = ["MARK", "Engine", "Handle", "Insert", "installed"]
 
 DATABASE: Final = "millrace"
 _PARSE: Final = "SELECT parseQueryToJSON({text:String})"
 _SETTING_TYPES: Final = (
     "SELECT name, type FROM system.settings UNION ALL SELECT name, type FROM system.merge_tree_settings"
 )
-_MARK: Final = "log_comment"
+MARK: Final = "log_comment"
+"""The setting that holds the name under which `Engine.kill` finds a statement."""
 
 
 def installed() -> bool:
@@ -78,8 +79,6 @@ class Handle:
         try:
             while (piece := rows.fetch()) is not None:
                 yield bytes(piece.bytes())
-        except GeneratorExit:
-            raise
         except Exception as error:
             raise SqlError.of_engine(str(error)) from None
         finally:
@@ -99,7 +98,7 @@ class Handle:
         self.ask(f"USE {_identifier(database)}")
 
     def set(self, settings: Mapping[str, str]) -> None:
-        """Names are checked by the caller to be words."""
+        """All at once, so `readonly` among them does not forbid the others. Names are checked by the caller to be words."""
         if settings:
             self.ask("SET " + ", ".join(f"{name} = {_literal(value)}" for name, value in settings.items()))
 
@@ -108,10 +107,6 @@ class Handle:
         wanted = ", ".join(_literal(name) for name in names)
         rows = self.ask(f"SELECT name, value FROM system.settings WHERE name IN ({wanted})", "JSONCompactEachRow")
         return dict(json.loads(row) for row in rows.splitlines())
-
-    def mark(self, tag: str) -> None:
-        """The name under which `Engine.kill` finds the statements of this handle."""
-        self.set({_MARK: tag})
 
     def close(self) -> None:
         with suppress(Exception):
@@ -138,8 +133,9 @@ class Engine:
             self._address = f"{self.directory}?config-file={quote(str(config))}"
             self._connect = connect
             # The engine ends with its last handle.
-            self._anchor = Handle(connect(self._address))
+            self._anchor = self.handle()
             self._prepare()
+            self._address += f"&database={DATABASE}"
         except Exception as error:
             os.close(self._lock)
             raise EngineFailed(self.directory, " ".join(str(error).split())[:300]) from None
@@ -147,7 +143,6 @@ class Engine:
     def _prepare(self) -> None:
         self._check_grants()
         self._anchor.ask(f"CREATE DATABASE IF NOT EXISTS {DATABASE}")
-        self._anchor.use(DATABASE)
         rows = self._anchor.ask(_SETTING_TYPES, "JSONCompactEachRow").splitlines()
         self.setting_types: dict[str, str] = dict(json.loads(row) for row in rows)
         facts = self._anchor.ask("SELECT version(), timezone()", "TabSeparated").decode().split()
@@ -164,13 +159,11 @@ class Engine:
 
     def handle(self) -> Handle:
         """A fresh one, in our database; no setting of anybody sticks to it."""
-        handle = Handle(self._connect(self._address))
-        handle.use(DATABASE)
-        return handle
+        return Handle(self._connect(self._address))
 
     def kill(self, tag: str) -> None:
         """Ask the statements of a marked handle to end; returns at once."""
-        self.once(f"KILL QUERY WHERE Settings['{_MARK}'] = {_literal(tag)} ASYNC")
+        self.once(f"KILL QUERY WHERE Settings['{MARK}'] = {_literal(tag)} ASYNC")
 
     def once(self, sql: str) -> bytes:
         handle = self.handle()

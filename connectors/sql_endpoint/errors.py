@@ -55,6 +55,10 @@ _STATUS: Final = {
     503: (202, 209, 439),
 }
 _STATUS_OF: Final = {code: status for status, codes in _STATUS.items() for code in codes}
+# Of a library within the engine, such as Avro's; its code is 1001 on a server, too.
+_FOREIGN_TEXT = re.compile(
+    r"(?:std|Poco)::[Ee]xception\. Code: (\d+), (.*?)(?: \(version [^)]*\))?(?: \(\w+\))?\s*\Z", re.S
+)
 _ENGINE_TEXT = re.compile(r"Code: (\d+)\. DB::Exception: (.*?)(?: \(([A-Z0-9_]+)\))?(?: \(version [^)]*\))?\s*\Z", re.S)
 
 
@@ -73,6 +77,8 @@ class SqlError(Exception):
     @classmethod
     def of_engine(cls, text: str) -> "SqlError":
         """From the engine's text; the outermost code counts, as it does on a server."""
+        if (foreign := _FOREIGN_TEXT.search(text)) is not None:
+            return cls(int(foreign[1]), foreign[2].strip(), "STD_EXCEPTION")
         found = _ENGINE_TEXT.search(text)
         if found is None:
             return cls(1002, text.strip())

@@ -6,7 +6,7 @@ without their repeated header; all others (JSON, Parquet, Arrow, Pretty ...) are
 
 from typing import Final
 
-__all__ = ["Joiner", "can_stream", "media_type"]
+__all__ = ["Joiner", "can_stream", "media_type", "varint"]
 
 _PLAIN: Final = frozenset(
     [
@@ -93,14 +93,15 @@ def _split(form: str) -> tuple[str, int]:
 
 def _binary_header_bytes(piece: bytes, rows: int) -> int:
     """A number of columns, then that many strings per row of the header."""
-    columns, at = _varint(piece, 0)
+    columns, at = varint(piece, 0)
     for _ in range(columns * rows):
-        size, at = _varint(piece, at)
+        size, at = varint(piece, at)
         at += size
     return at
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
+def varint(data: bytes, at: int) -> tuple[int, int]:
+    """An unsigned LEB128 number, and where it ends."""
     value = shift = 0
     while True:
         byte = data[at]

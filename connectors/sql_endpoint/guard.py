@@ -144,9 +144,7 @@ def judge(tree: Tree, setting_types: Mapping[str, str], *, may_write: bool) -> S
         SqlError: It may not run.
     """
     name = str(tree.get("type"))
-    kind = "show" if tree.get("allowed") and name != "UndropQuery" else _READS.get(name) or _WRITES.get(name)
-    if name == "UndropQuery" and tree.get("allowed"):
-        kind = "drop"
+    kind = "show" if tree.get("allowed") else _READS.get(name) or _WRITES.get(name)
     if kind is None:
         raise _refused(f"statements of the kind {name} are not served here")
     is_read = name in _READS or kind == "show"

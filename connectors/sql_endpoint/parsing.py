@@ -27,7 +27,6 @@ _FIRST_WORDS: Final = {
     "ShowEngine": ("SHOW",),
     "Exists": ("EXISTS",),
     "Describe": ("DESC", "DESCRIBE"),
-    "Undrop": ("UNDROP",),
 }
 
 

@@ -1,15 +1,16 @@
 """A statement in the engine: a place, a handle, its settings; stopped when its caller goes away.
 
 1. wait for a place at the gate, lease a handle (of the session, or a fresh one)
-2. parse, judge; then database, settings, limits, the mark under which it can be killed, and `readonly` last
+2. parse, judge; then database, and at once settings, limits, the mark under which it can be killed, `readonly`
 3. the caller of this module makes engine calls through `call`, each in a thread
 4. cancelled (the client hung up, or the endpoint stops): the statement is killed, the thread waited for, the handle given back
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, ParamSpec, TypeVar
@@ -17,7 +18,7 @@ from typing import Final, ParamSpec, TypeVar
 from connectors.sql_endpoint.asking import Ask
 from connectors.sql_endpoint.bodies import Text
 from connectors.sql_endpoint.callers import Caller
-from connectors.sql_endpoint.engine import Engine, Handle
+from connectors.sql_endpoint.engine import MARK, Engine, Handle
 from connectors.sql_endpoint.errors import SqlError
 from connectors.sql_endpoint.formats import can_stream
 from connectors.sql_endpoint.gate import Gate
@@ -33,28 +34,35 @@ R = TypeVar("R")
 
 _KILL_AGAIN_S: Final = 0.25
 _SPARE_THREADS: Final = 4
+_MORE_ROWS: Final = re.compile(r"\b(totals|extremes)\b", re.I)
 _SAME_ID: Final = "QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING"
 
 
 @dataclass(slots=True)
 class Workshop:
-    """What all statements share. `places` run at once, `queue` wait."""
+    """What all statements share. `places` run at once, `queue` wait; people get at most `people` of the places."""
 
     engine: Engine
     places: int
+    people: int
     queue: int
     gate: Gate = field(init=False)
+    people_gate: Gate = field(init=False)
     sessions: Sessions = field(init=False)
     threads: ThreadPoolExecutor = field(init=False)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     _running: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.gate = Gate(self.places, self.queue)
+        self.gate, self.people_gate = Gate(self.places, self.queue), Gate(self.people, self.queue)
         self.sessions = Sessions(self.engine.handle)
         # A kill, and the stage's own question whether the engine answers, must not wait behind statements.
         self.threads = ThreadPoolExecutor(self.places + _SPARE_THREADS, thread_name_prefix="sql")
         self.idle.set()
+
+    def gates(self, caller: Caller) -> tuple[Gate, ...]:
+        """To be passed in this order: whatever people ask, the platform finds a place."""
+        return (self.people_gate, self.gate) if caller.is_person else (self.gate,)
 
     def begin(self, query_id: str) -> None:
         """Raises SqlError: a statement of this id is there already."""
@@ -108,27 +116,29 @@ class Run:
 
     @property
     def streams(self) -> bool:
-        return self.statement.streams and can_stream(self.form)
+        return self.statement.streams and can_stream(self.form) and not self._has_more_rows
+
+    @property
+    def _has_more_rows(self) -> bool:
+        """Totals and extremes come after the rows, which a stream leaves out."""
+        return _MORE_ROWS.search(self._text.statement) is not None or "extremes" in self._ask.settings
 
     async def __aenter__(self) -> "Run":
-        self._shop.begin(self._ask.query_id)
-        try:
-            await self._shop.gate.__aenter__()
-        except BaseException:
-            self._shop.end(self._ask.query_id)
-            raise
-        try:
+        async with AsyncExitStack() as stack:
+            self._shop.begin(self._ask.query_id)
+            stack.callback(self._shop.end, self._ask.query_id)
+            for gate in self._shop.gates(self._caller):
+                await stack.enter_async_context(gate)
+            stack.push_async_callback(self._leave)
             await self._lease()
             await self.call(self._prepare)
-        except BaseException:
-            await self._leave()
-            raise
+            self._open = stack.pop_all()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._leave()
+        await self._open.aclose()
 
     async def call(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """An engine call in a thread. If we are cancelled it is killed, and over when this returns."""
@@ -171,8 +181,7 @@ class Run:
             self._undo = handle.values_of(settings)
         if self._ask.database:
             handle.use(self._ask.database)
-        handle.set(settings)
-        self._make_readonly()
+        handle.set({**settings, **self._readonly()})
 
     def _settings(self) -> dict[str, str]:
         limits = dict(PERSON) if self._caller.is_person else {}
@@ -180,29 +189,21 @@ class Run:
             limits["max_result_bytes"] = WHOLE_RESULT_BYTES
         asked = {name: value for name, value in self._ask.settings.items() if name != "readonly"}
         blocks = INSERT if self.statement.kind == "insert" else {}
-        return {**blocks, **limited(asked, limits), "log_comment": self._ask.query_id}
+        return {**blocks, **limited(asked, limits), MARK: self._ask.query_id}
 
-    def _make_readonly(self) -> None:
-        """Last: no setting can be changed after it. A session's handle must stay free; there the guard alone decides."""
+    def _readonly(self) -> dict[str, str]:
+        """A session's handle must stay free; there the guard alone decides."""
         level = "1" if self._caller.is_person else "2" if not self._may_write else self._ask.settings.get("readonly")
-        if level is not None and self._session is None:
-            self.handle.set({"readonly": level})
+        return {} if level is None or self._session is not None else {"readonly": level}
 
     async def _leave(self) -> None:
         """Undo and give back, whatever happened; not to be cut short."""
         await asyncio.shield(asyncio.ensure_future(self._give_back()))
 
     async def _give_back(self) -> None:
-        try:
-            if self._session is not None:
-                await self._shop.in_thread(_restore, self.handle, self._undo)
-                self._shop.sessions.release(self._session)
-            elif hasattr(self, "handle"):
-                await self._shop.in_thread(self.handle.close)
-        finally:
-            self._shop.end(self._ask.query_id)
-            await self._shop.gate.__aexit__(None, None, None)
-
-
-def _restore(handle: Handle, settings: Mapping[str, str]) -> None:
-    handle.set(settings)
+        if self._session is not None:
+            with suppress(SqlError):  # a session may have made itself readonly
+                await self._shop.in_thread(self.handle.set, self._undo)
+            self._shop.sessions.release(self._session)
+        elif hasattr(self, "handle"):
+            await self._shop.in_thread(self.handle.close)

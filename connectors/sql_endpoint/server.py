@@ -27,6 +27,7 @@ from connectors.sql_endpoint.encodings import Encoder, choose, decoder, encoder
 from connectors.sql_endpoint.engine import Engine
 from connectors.sql_endpoint.errors import KeyRequired, SqlError
 from connectors.sql_endpoint.formats import Joiner, media_type
+from connectors.sql_endpoint.native import REVISION, upgrade
 from connectors.sql_endpoint.running import Run, Workshop
 
 __all__ = ["EndpointConfig", "SqlServer", "serve"]
@@ -44,12 +45,13 @@ Observe = Callable[[str, str, float], None]
 
 @dataclass(frozen=True, slots=True)
 class EndpointConfig:
-    """`port` 0 takes a free one."""
+    """`port` 0 takes a free one; the numbers of statements at once are those of `Workshop`."""
 
     host: str = "127.0.0.1"
     port: int = 0
     passwords: Passwords = field(default_factory=Passwords)
     places: int = 8
+    people: int = 4
     queue: int = 64
 
 
@@ -69,7 +71,7 @@ class SqlServer:
 
     @property
     def waiting(self) -> int:
-        return self._shop.gate.waiting
+        return self._shop.gate.waiting + self._shop.people_gate.waiting
 
     async def answers(self) -> bool:
         """Whether the engine does; takes as long as the engine."""
@@ -111,7 +113,7 @@ async def serve(directory: Path, config: EndpointConfig, observe: Observe) -> Sq
 
 
 async def _listen(engine: Engine, config: EndpointConfig, observe: Observe) -> SqlServer:
-    shop = Workshop(engine, config.places, config.queue)
+    shop = Workshop(engine, config.places, config.people, config.queue)
     endpoint = _Endpoint(shop, config.passwords, observe)
     app = web.Application(client_max_size=_FORM_BYTES)
     app.add_routes(
@@ -187,6 +189,8 @@ class _Endpoint:
             rows = await run.call(run.handle.ask, text.statement, run.form, ask.params)
             if not run.statement.has_rows:
                 return answer.done()
+            if run.form == "Native" and ask.revision >= REVISION:
+                rows = upgrade(rows)
             return await answer.send(_only(rows), run.form)
 
 
@@ -224,15 +228,18 @@ async def _stream(run: Run, ask: Ask, text: Text, answer: "_Answer") -> web.Stre
         first = await run.call(_next, pieces)
         if first is None and joiner.has_header:
             first = await run.call(run.handle.ask, text.statement, run.form, ask.params)
-        return await answer.send(_joined(run, pieces, first, joiner), run.form)
+        is_newer = run.form == "Native" and ask.revision >= REVISION
+        return await answer.send(_joined(run, pieces, first, joiner, is_newer=is_newer), run.form)
     finally:
         await run.call(_close, pieces)
 
 
-async def _joined(run: Run, pieces: Iterator[bytes], first: bytes | None, joiner: Joiner) -> AsyncIterator[bytes]:
+async def _joined(
+    run: Run, pieces: Iterator[bytes], first: bytes | None, joiner: Joiner, *, is_newer: bool
+) -> AsyncIterator[bytes]:
     piece = first
     while piece is not None:
-        yield joiner.join(piece)
+        yield await run.call(upgrade, piece) if is_newer else joiner.join(piece)
         piece = await run.call(_next, pieces)
 
 

@@ -58,10 +58,11 @@ def slots(
     return sorted(found, key=lambda slot: slot.stage == "gateway")
 
 
-def sql_dsn(port: int, key: str | None) -> str:
+def sql_dsn(host: str, port: int, key: str | None) -> str:
     """Of the embedded ClickHouse, for the platform's own processes. The user is named: who is not may only read."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     login = f"default:{quote(key, safe='')}" if key else "default"
-    return f"clickhouse://{login}@127.0.0.1:{port}/millrace"
+    return f"clickhouse://{login}@{reached}:{port}/millrace"
 
 
 def edge_slot(*, port: int, offered: bool, installed: bool, free: bool) -> Slot | str | None:

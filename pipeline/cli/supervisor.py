@@ -86,8 +86,8 @@ class Plan:
         """What tells the children where it is."""
         if self.sql_port is None:
             return {}
-        key = self.settings.sql_key
-        return {"MILLRACE_CLICKHOUSE_DSN": sql_dsn(self.sql_port, key.get_secret_value() if key else None)}
+        host, key = self.settings.sql_host, self.settings.sql_key
+        return {"MILLRACE_CLICKHOUSE_DSN": sql_dsn(host, self.sql_port, key.get_secret_value() if key else None)}
 
 
 @dataclass(slots=True)

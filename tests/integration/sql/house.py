@@ -21,6 +21,8 @@ class House:
     def __init__(self, data_dir: Path, **environment: str) -> None:
         self.data_dir = data_dir
         clean = {name: value for name, value in os.environ.items() if not name.startswith("MILLRACE_")}
+        # Kept: each new client of httpx reads all certificates of the machine.
+        self.http = httpx.Client(timeout=60, trust_env=False)
         self.log = (data_dir.parent / f"{data_dir.name}.log").open("ab")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "pipeline", "run", "sql", "--port", "0", "--data-dir", str(data_dir)],
@@ -47,7 +49,7 @@ class House:
     def ask(self, sql: str | bytes, **more: Any) -> httpx.Response:
         """One POST; as the writer unless `headers` say otherwise."""
         headers = more.pop("headers", WRITER)
-        return httpx.post(self.url, content=sql, headers=headers, timeout=60, **more)
+        return self.http.post(self.url, content=sql, headers=headers, **more)
 
     def rows(self, sql: str, **more: Any) -> str:
         answer = self.ask(sql, **more)
@@ -62,8 +64,13 @@ class House:
         """Its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(signum)
-        code = self.process.wait(20)
+        return self.ended()
+
+    def ended(self) -> int:
+        """Its exit code, when it ends by itself."""
+        code = self.process.wait(30)
         assert self.process.stdout is not None
         self.process.stdout.close()
         self.log.close()
+        self.http.close()
         return code

@@ -3,16 +3,20 @@
 import asyncio
 import datetime
 import gzip
+import socket
 import uuid
 import zlib
+from collections import defaultdict
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 import clickhouse_connect
-import httpx
 import lz4.frame
 import pytest
 from backports import zstd
+from clickhouse_driver.bufferedreader import BufferedSocketReader
+from clickhouse_driver.streams.native import BlockInputStream
 
 from tests.integration.sql.house import WRITER, House
 
@@ -137,6 +141,52 @@ def test_an_empty_result_keeps_its_header(house: House, form: str) -> None:
     assert house.ask(f"SELECT 1 AS a WHERE 0 FORMAT {form}").text.splitlines()[0].strip('"') == "a"
 
 
+def test_newer_clients_get_native_blocks_of_their_revision(house: House) -> None:
+    """Read by another client's reader of the binary protocol, at the revision that Grafana's plugin asks for."""
+    columns = [
+        "toUInt8(number) AS a",
+        "toString(number) AS b",
+        "CAST(b AS LowCardinality(String)) AS c",
+        "CAST(if(number = 1, NULL, b) AS Nullable(String)) AS d",
+        "range(number) AS e",
+        "map(b, number) AS f",
+        "CAST((1, ['x']) AS Tuple(p Int8, `q r` Array(String))) AS g",
+        "toDecimal64('1.5', 9) AS h",
+        "[(b, number)] AS i",
+        "CAST('k,(' AS Enum8('k,(' = 1, 'l' = 2)) AS j",
+    ]
+    sql = f"SELECT {', '.join(columns)} FROM numbers(3) FORMAT Native"
+    answer = house.ask(sql, params={"client_protocol_version": "54454"})
+    assert answer.status_code == 200, answer.text
+    assert _read_native(answer.content) == [
+        (0, "0", "0", "0", [], {"0": 0}, (1, ["x"]), Decimal("1.5"), [("0", 0)], "k,("),
+        (1, "1", "1", None, [0], {"1": 1}, (1, ["x"]), Decimal("1.5"), [("1", 1)], "k,("),
+        (2, "2", "2", "2", [0, 1], {"2": 2}, (1, ["x"]), Decimal("1.5"), [("2", 2)], "k,("),
+    ]
+
+
+def _read_native(data: bytes) -> list[Any]:
+    """The rows of one block."""
+    settings = {"strings_encoding": "utf-8", "namedtuple_as_json": False}
+    server = SimpleNamespace(used_revision=54454, get_timezone=lambda: "UTC")
+    near, far = socket.socketpair()
+    with near, far:
+        near.sendall(data)
+        context = SimpleNamespace(client_settings=defaultdict(bool, settings), server_info=server, settings={})
+        return list(BlockInputStream(BufferedSocketReader(far, 1 << 20), context).read().get_rows())
+
+
+def test_totals_come_after_the_rows(house: House) -> None:
+    sql = "SELECT number % 2 AS a, count() FROM numbers(4) GROUP BY a WITH TOTALS ORDER BY a"
+    assert house.rows(sql) == "0\t2\n1\t2\n\n0\t4\n"
+
+
+def test_a_fault_in_binary_data_has_the_code_of_a_server(house: House) -> None:
+    house.rows("CREATE OR REPLACE TABLE avro (a Int64) ENGINE = MergeTree ORDER BY a")
+    answer = house.ask(b"no avro", params={"query": "INSERT INTO avro FORMAT Avro"})
+    assert (answer.headers["x-clickhouse-exception-code"], "avro" in answer.text) == ("1001", True)
+
+
 def test_json_is_one_document_with_its_statistics(house: House) -> None:
     document = house.ask("SELECT 1 AS a FORMAT JSON").json()
     assert (document["data"], document["rows"]) == ([{"a": 1}], 1)
@@ -144,11 +194,11 @@ def test_json_is_one_document_with_its_statistics(house: House) -> None:
 
 def test_statement_and_parameters_may_come_as_a_form(house: House) -> None:
     fields = {"query": (None, "SELECT {a:Int8} + 1"), "param_a": (None, "41")}
-    assert httpx.post(house.url, files=fields, headers=WRITER).text == "42\n"
+    assert house.http.post(house.url, files=fields, headers=WRITER).text == "42\n"
 
 
 def test_a_get_reads(house: House) -> None:
-    assert httpx.get(house.url, params={"query": "SELECT {a:String}", "param_a": "x"}).text == "x\n"
+    assert house.http.get(house.url, params={"query": "SELECT {a:String}", "param_a": "x"}).text == "x\n"
 
 
 def test_data_may_follow_their_statement_in_the_body(house: House) -> None:
@@ -190,7 +240,7 @@ def test_bodies_are_compressed_both_ways(house: House, encoding: str) -> None:
     assert sent.status_code == 200, sent.text
     raw = b""
     headers = {**WRITER, "Accept-Encoding": f"{encoding}, br;q=0.5"}
-    with httpx.stream("POST", house.url, content="SELECT a FROM packed ORDER BY a", headers=headers) as answer:
+    with house.http.stream("POST", house.url, content="SELECT a FROM packed ORDER BY a", headers=headers) as answer:
         assert answer.headers["content-encoding"] == encoding
         raw = b"".join(answer.iter_raw())
     assert (len(raw) < len(plain), DECOMPRESS[encoding](raw)) == (True, plain)
@@ -230,7 +280,7 @@ def test_errors_are_worded_as_by_a_server(
 
 def test_a_session_serves_one_statement_at_a_time(house: House) -> None:
     params = {"session_id": "one-at-a-time"}
-    with httpx.stream(
+    with house.http.stream(
         "POST", house.url, content="SELECT number FROM numbers(100000000)", params=params, headers=WRITER
     ) as first:
         pieces = first.iter_raw()  # kept: its end would be the end of the connection
@@ -240,12 +290,12 @@ def test_a_session_serves_one_statement_at_a_time(house: House) -> None:
 
 
 def test_small_paths_answer(house: House) -> None:
-    assert httpx.get(house.url + "ping").text == "Ok.\n"
-    assert httpx.get(house.url).text == "Ok.\n"
+    assert house.http.get(house.url + "ping").text == "Ok.\n"
+    assert house.http.get(house.url).text == "Ok.\n"
 
 
 def test_metrics_and_readiness_stand_on_the_admin_port(house: House) -> None:
     house.rows("SELECT 1")
-    text = httpx.get(house.admin + "/metrics").text
+    text = house.http.get(house.admin + "/metrics").text
     assert 'millrace_sql_statements_total{kind="select",result="ok"}' in text
-    assert httpx.get(house.admin + "/readyz").status_code == 200
+    assert house.http.get(house.admin + "/readyz").status_code == 200

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.sql.house import WRITER, House
+from tests.integration.sql.house import READER, WRITER, House
 
 MIB = 1 << 20
 RUNNING = "SELECT count() FROM system.processes WHERE Settings['log_comment'] = 'hang'"
@@ -31,7 +31,7 @@ def test_a_result_of_five_million_rows_is_never_held_whole(house: House) -> None
     house.ask(f"SELECT * FROM ({sql.removesuffix(' FORMAT Native')}) LIMIT 200000 FORMAT Native")
     before, most, size = house.rss_bytes(), 0, 0
     headers = {**WRITER, "Accept-Encoding": "identity"}
-    with httpx.stream("POST", house.url, content=sql, headers=headers, timeout=60) as answer:
+    with house.http.stream("POST", house.url, content=sql, headers=headers) as answer:
         for piece in answer.iter_raw():
             size += len(piece)
             most = max(most, house.rss_bytes())
@@ -52,7 +52,7 @@ def test_an_insert_of_many_rows_streams_through(house: House) -> None:
 
     before = house.rss_bytes()
     params = {"query": "INSERT INTO many FORMAT CSV"}
-    answer = httpx.post(house.url, params=params, content=pieces(), headers=WRITER, timeout=60)
+    answer = house.http.post(house.url, params=params, content=pieces(), headers=WRITER)
     assert answer.status_code == 200, answer.text
     assert json.loads(answer.headers["x-clickhouse-summary"])["written_rows"] == "4000000"
     assert most - before < 250 * MIB
@@ -88,7 +88,7 @@ def test_half_an_insert_leaves_no_rows(house: House) -> None:
 
     with pytest.raises(ConnectionError):
         params = {"query": "INSERT INTO half FORMAT CSV", "query_id": "hang"}
-        httpx.post(house.url, params=params, content=pieces(), headers=WRITER)
+        house.http.post(house.url, params=params, content=pieces(), headers=WRITER)
     until(lambda: house.rows(RUNNING) == "0\n")
     assert house.rows("SELECT count() FROM half") == "0\n"
 
@@ -115,6 +115,26 @@ def test_too_many_at_once_are_told_to_come_back(house: House) -> None:
     statuses = asyncio.run(storm())
     assert set(statuses) == {200, 503}
     assert statuses.count(200) >= 72
+
+
+def test_people_leave_room_for_the_platform(house: House) -> None:
+    async def crowd() -> int:
+        async with httpx.AsyncClient(timeout=60) as client:
+            params = {"max_execution_time": "20"}
+            asking = [
+                asyncio.create_task(client.post(house.url, content=ENDLESS, params=params, headers=READER))
+                for _ in range(12)
+            ]
+            busy = "SELECT count() FROM system.processes WHERE query LIKE '%cityHash64%' AND query NOT LIKE '%LIKE%'"
+            await asyncio.to_thread(until, lambda: house.rows(busy) == "4\n")
+            answer = await client.post(house.url, content="SELECT 1", headers=WRITER)
+            for task in asking:
+                task.cancel()
+            await asyncio.gather(*asking, return_exceptions=True)
+            await asyncio.to_thread(until, lambda: house.rows(busy) == "0\n")
+            return answer.status_code
+
+    assert asyncio.run(crowd()) == 200
 
 
 def test_acked_inserts_survive_sigkill(tmp_path: Path) -> None:
@@ -146,7 +166,7 @@ def test_acked_inserts_survive_sigkill(tmp_path: Path) -> None:
 
 def test_a_second_owner_is_refused_at_once(house: House) -> None:
     second = House(house.data_dir)
-    assert second.end() == 1
+    assert second.ended() == 1
     assert second.said["event"] == "exit"
     assert "in use" in second.said["detail"] or "runs already" in second.said["detail"]
     assert house.rows("SELECT 1") == "1\n"

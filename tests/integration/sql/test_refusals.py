@@ -1,9 +1,9 @@
 """Who may do what; what nobody may. Every refusal is tried on the real engine."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.integration.sql.house import READER, WRITER, House
@@ -106,6 +106,67 @@ OUTSIDE = [
 ]
 
 
+POSITIONS = """
+SELECT a FROM t ORDER BY a WITH FILL FROM length(X)
+SELECT a FROM t ORDER BY a WITH FILL STEP length(X)
+SELECT a, b FROM t ORDER BY a WITH FILL INTERPOLATE (b AS X)
+SELECT a FROM t ORDER BY a WITH FILL STALENESS length(X)
+SELECT 1 FROM t GROUP BY GROUPING SETS ((X), (a))
+SELECT 1 LIMIT 1 OFFSET length(X)
+SELECT 1 LIMIT (SELECT length(X))
+SELECT sum(a) OVER (ORDER BY a ROWS BETWEEN length(X) PRECEDING AND CURRENT ROW) FROM t
+SELECT sum(a) OVER w FROM t WINDOW w AS (PARTITION BY X)
+SELECT 1 FROM t PREWHERE X = ''
+SELECT 1 FROM t JOIN u ON t.a = X
+SELECT 1 FROM t ARRAY JOIN [X] AS y
+SELECT quantile(length(X))(a) FROM t
+SELECT DISTINCT ON (X) a FROM t
+SELECT a FROM t LIMIT 1 OFFSET length(X) BY a
+SELECT * EXCEPT (a) REPLACE (X AS b) FROM t
+SELECT * APPLY(quantile(length(X))) FROM t
+SELECT INTERVAL length(X) DAY
+SELECT EXTRACT(DAY FROM X), TRIM(BOTH 'x' FROM X), SUBSTRING(X FROM 1 FOR 2), POSITION('a' IN X)
+SELECT CASE WHEN X = '' THEN 1 END
+SELECT sum(a) FILTER (WHERE X = '') FROM t
+SELECT a FROM t QUALIFY X = ''
+SELECT 1 EXCEPT SELECT X
+WITH RECURSIVE r AS (SELECT X UNION ALL SELECT X FROM r) SELECT * FROM r
+CREATE TABLE n (a Int8 TTL toDate(X)) ENGINE = MergeTree ORDER BY tuple()
+CREATE TABLE n (a Int8 CODEC(Delta(X))) ENGINE = Memory
+CREATE TABLE n (a Int8) ENGINE = MergeTree PARTITION BY X ORDER BY a
+CREATE TABLE n (a Int8) ENGINE = MergeTree ORDER BY a SAMPLE BY X
+CREATE TABLE n (a Int8, d Date) ENGINE = MergeTree ORDER BY a TTL d DELETE WHERE X = ''
+CREATE TABLE n (a Int8, d Date) ENGINE = MergeTree ORDER BY a TTL d GROUP BY a SET d = X
+CREATE TABLE n (a Int8, CONSTRAINT c CHECK X = '') ENGINE = Memory
+CREATE TABLE n (a Int8, INDEX i X TYPE minmax) ENGINE = MergeTree ORDER BY a
+CREATE TABLE n (a Int8, PROJECTION p (SELECT X ORDER BY a)) ENGINE = MergeTree ORDER BY a
+CREATE TABLE n ENGINE = Buffer(millrace, X, 1, 1, 1, 1, 1, 1, 1)
+CREATE TABLE n ENGINE = Memory AS SELECT X
+CREATE MATERIALIZED VIEW n ENGINE = Memory AS SELECT X AS a
+CREATE MATERIALIZED VIEW n REFRESH EVERY 1 DAY TO kept AS SELECT X AS a
+ALTER TABLE kept UPDATE a = length(X) WHERE 1
+ALTER TABLE kept MODIFY TTL toDate(X)
+ALTER TABLE kept ADD INDEX i X TYPE minmax
+ALTER TABLE kept ADD PROJECTION p (SELECT X)
+ALTER TABLE kept MODIFY COLUMN a DEFAULT length(X)
+UPDATE kept SET a = length(X) WHERE 1
+DELETE FROM kept WHERE X = ''
+KILL MUTATION WHERE X = ''
+SHOW TABLES LIMIT length(X)
+SHOW COLUMNS FROM kept WHERE X = ''
+WITH y AS (SELECT length(X) AS a) INSERT INTO kept SELECT * FROM y
+EXPLAIN PIPELINE INSERT INTO kept SELECT length(X)
+CREATE DATABASE n ENGINE = Atomic TABLE OVERRIDE t (COLUMNS (a Int8 DEFAULT X))
+""".strip().splitlines()
+"""Where an expression can stand: the parser's tree must show every one of them."""
+
+
+@pytest.mark.parametrize("sql", POSITIONS)
+def test_the_tree_shows_an_expression_wherever_it_stands(house: House, secret: Path, sql: str) -> None:
+    answer = house.ask(re.sub(r"\bX\b", f"file('{secret}')", sql))
+    assert "the function file is not served here" in answer.text
+
+
 @pytest.fixture(scope="module", autouse=True)
 def kept(house: House) -> None:
     house.rows("CREATE TABLE kept (a Int64) ENGINE = MergeTree ORDER BY a")
@@ -174,7 +235,7 @@ WRITES = [
 def test_everybody_here_may_read(house: House, sql: str) -> None:
     for headers in (WRITER, READER, {}):
         assert house.ask(sql, headers=headers).status_code == 200
-    assert httpx.get(house.url, params={"query": sql}).status_code == 200
+    assert house.http.get(house.url, params={"query": sql}).status_code == 200
 
 
 @pytest.mark.parametrize("sql", WRITES)
@@ -183,7 +244,7 @@ def test_only_a_named_writer_may_write(house: House, who: str, sql: str) -> None
     answer = {
         "reader": lambda: house.ask(sql, headers=READER),
         "nobody": lambda: house.ask(sql, headers={}),
-        "get": lambda: httpx.get(house.url, params={"query": sql}, headers=WRITER),
+        "get": lambda: house.http.get(house.url, params={"query": sql}, headers=WRITER),
         "in the address": lambda: house.ask(sql, headers={}, params={"user": "default"}),
     }[who]()
     assert (answer.status_code, answer.headers["x-clickhouse-exception-code"]) == (403, "164")
@@ -214,11 +275,13 @@ def test_an_unknown_user_is_refused(house: House) -> None:
 )
 def test_a_web_page_is_refused(house: House, headers: dict[str, str]) -> None:
     assert house.ask("SELECT 1", headers={**WRITER, **headers}).status_code == 403
-    assert httpx.get(house.url, params={"query": "SELECT 1"}, headers=headers).status_code == 403
+    assert house.http.get(house.url, params={"query": "SELECT 1"}, headers=headers).status_code == 403
 
 
 def test_a_preflight_is_not_granted(house: House) -> None:
-    answer = httpx.options(house.url, headers={"Origin": "http://a.example", "Access-Control-Request-Method": "POST"})
+    answer = house.http.options(
+        house.url, headers={"Origin": "http://a.example", "Access-Control-Request-Method": "POST"}
+    )
     assert answer.status_code == 405
     assert not [name for name in answer.headers if name.startswith("access-control-")]
 
@@ -249,7 +312,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 def test_with_a_key_the_password_decides(locked: House, user: str, password: str, status: int) -> None:
     named = {"X-ClickHouse-User": user, "X-ClickHouse-Key": password}
     assert locked.ask("SELECT 1", headers=named).status_code == status
-    assert httpx.post(locked.url, content="SELECT 1", auth=(user, password)).status_code == status
+    assert locked.http.post(locked.url, content="SELECT 1", auth=(user, password)).status_code == status
     in_address = {"user": user, "password": password}
     assert locked.ask("SELECT 1", headers={}, params=in_address).status_code == status
 
@@ -266,6 +329,6 @@ def test_no_secret_is_logged_or_answered(locked: House) -> None:
 
 def test_off_loopback_without_a_key_it_does_not_start(tmp_path: Path) -> None:
     house = House(tmp_path / "data", MILLRACE_SQL_HOST="0.0.0.0")
-    assert house.end() == 1
+    assert house.ended() == 1
     assert house.said["reason"] == "KeyRequired"
     assert "MILLRACE_SQL_KEY" in house.said["detail"]

@@ -52,11 +52,15 @@ def test_our_own_clickhouse_is_a_process_of_its_own(split: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "dsn"),
-    [(None, "clickhouse://default@127.0.0.1:1/millrace"), ("a/b", "clickhouse://default:a%2Fb@127.0.0.1:1/millrace")],
+    ("host", "key", "dsn"),
+    [
+        ("127.0.0.1", None, "clickhouse://default@127.0.0.1:1/millrace"),
+        ("0.0.0.0", "a/b", "clickhouse://default:a%2Fb@127.0.0.1:1/millrace"),
+        ("fd00::1", "k", "clickhouse://default:k@[fd00::1]:1/millrace"),
+    ],
 )
-def test_the_platform_names_itself_to_its_clickhouse(key: str | None, dsn: str) -> None:
-    assert sql_dsn(1, key) == dsn
+def test_the_platform_names_itself_to_its_clickhouse(host: str, key: str | None, dsn: str) -> None:
+    assert sql_dsn(host, 1, key) == dsn
 
 
 @pytest.mark.parametrize(("split", "stage"), [(True, "call"), (False, "call"), (False, "route+call")])

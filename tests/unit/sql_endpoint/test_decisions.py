@@ -44,6 +44,12 @@ def test_a_limit_holds_whatever_is_asked(asked: dict[str, str], expected: str) -
             47,
             "Code: 47. DB::Exception: a (b) c (UNKNOWN_IDENTIFIER)",
         ),
+        (
+            "Streaming insert finish failed: std::exception. Code: 1001, type: avro::Exception, e.what() = Magic "
+            "(version 26.9.2.1) (UNKNOWN_EXCEPTION)",
+            1001,
+            "Code: 1001. DB::Exception: type: avro::Exception, e.what() = Magic (STD_EXCEPTION)",
+        ),
         ("boom", 1002, "Code: 1002. DB::Exception: boom (UNKNOWN_EXCEPTION)"),
     ],
 )
