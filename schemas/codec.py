@@ -68,7 +68,10 @@ class SchemaIds:
             ValueError: the schema recurses or holds lists of nothing, so that few bytes could ask for endless work.
         """
         _smallest(avsc, {})
-        self._schemas[schema_id] = (event, _parse(avsc))
+        schema = _parse(avsc)
+        # One of our own versions stays the object that it is: what is written like today's needs no rewriting.
+        known = _codec(EVENTS[event]).readers if event in EVENTS else {}
+        self._schemas[schema_id] = (event, known.get(_fingerprint(schema), schema))
 
     def schema(self, schema_id: int, event: str) -> Any | None:
         """The parsed schema, None if the id is unknown or stands for another event."""
@@ -254,7 +257,7 @@ _CODECS: Final[dict[type, _Codec]] = {}
 
 def _load(name: str, cls: type) -> _Codec:
     schemas = [_parse(avsc) for avsc in released(name).values()]
-    prints = [bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO")) for schema in schemas]
+    prints = [_fingerprint(schema) for schema in schemas]
     return _Codec(
         name=name,
         latest=schemas[-1],
@@ -264,6 +267,10 @@ def _load(name: str, cls: type) -> _Codec:
         to_datum=_to_datum(cls),
         from_datum=_from_datum(cls),
     )
+
+
+def _fingerprint(schema: Any) -> bytes:
+    return bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
 
 
 def _parse(avsc: Any) -> Any:

@@ -17,7 +17,7 @@ from connectors.clickhouse.tables import ROLLUPS, Rollup, Table
 __all__ = ["Refused", "Store", "StoreError", "Unavailable"]
 
 _TIMEOUT: Final = httpx.Timeout(60, connect=5)
-_DETAIL: Final = re.compile(r"DB::Exception: .{0,200}", re.DOTALL)
+_NAME: Final = re.compile(r"\(([A-Z][A-Z_]+)\)")
 _DATA_CODES: Final = frozenset({6, 26, 27, 32, 33, 41, 69, 70, 72, 117, 128, 131, 321, 349, 407, 645})
 """Errors about the data themselves, from src/Common/ErrorCodes.cpp: parsing, conversion, ranges, sizes."""
 _FOREIGN_CODE: Final = 1001
@@ -149,9 +149,9 @@ _RANGE: Final = "kafka_partition = {partition:UInt16} AND kafka_offset BETWEEN {
 
 
 def _error(answer: httpx.Response) -> StoreError:
-    """Details are cut: a parser may quote the data that it did not understand."""
+    """Code and name only: a message may quote the data that were not understood."""
     code = int(answer.headers.get("x-clickhouse-exception-code", 0))
-    said = _DETAIL.search(answer.text)
+    name = _NAME.search(answer.text)
     if code in _DATA_CODES or (code == _FOREIGN_CODE and "avro" in answer.text):
         return Refused(f"code {code}")
-    return Unavailable(f"HTTP {answer.status_code}, code {code}: {said.group() if said else ''}")
+    return Unavailable(f"HTTP {answer.status_code}, code {code} {name.group(1) if name else ''}".rstrip())

@@ -92,13 +92,15 @@ class Delivery:
         place = f"{self._place.topic}:{self._place.partition}:{first}-{last}"
         self._token = f"{self._table.name}:{place}:{records[0].timestamp}"
         self._records = {record.offset: record for record in records}
-        self._rows = {}
-        await self._splice()
-        journey = deliver(list(self._rows), first, last, until=until)
-        answer: Any = None
-        while (effect := _next(journey, answer)) is not None:
-            answer = await self._do(effect)
-        self._count(records[0].timestamp)
+        try:
+            await self._splice()
+            journey = deliver(list(self._rows), first, last, until=until)
+            answer: Any = None
+            while (effect := _next(journey, answer)) is not None:
+                answer = await self._do(effect)
+            self._count(records[0].timestamp)
+        finally:
+            self._records, self._rows = {}, {}
 
     async def _do(self, effect: Effect) -> Any:
         match effect:
@@ -130,6 +132,8 @@ class Delivery:
             except (CommitFailedError, IllegalStateError) as error:
                 raise PartitionLost(str(error)) from error
             except KafkaError as error:
+                if not error.retriable:
+                    raise
                 log.warning("commit failed, trying on", extra={"topic": self._place.topic, "error": repr(error)})
                 await asyncio.sleep(FIRST_PAUSE_S)
             else:

@@ -81,14 +81,7 @@ class _Owned:
 class Sink:
     """`failed` resolves if it must not go on. Raises InvalidDsn."""
 
-    def __init__(
-        self,
-        tools: Tools,
-        emit: Emit,
-        dsn: str,
-        *,
-        security: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, tools: Tools, emit: Emit, dsn: str, *, security: Mapping[str, Any] | None = None) -> None:
         self._tools, self._emit, self._dsn = tools, emit, dsn
         self._security = dict(security or {})
         self._group = "millrace-sink"

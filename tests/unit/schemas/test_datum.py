@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from schema_examples import IDS, PATHS, event_of, every_event
 
 from schemas.avro_schema import released
-from schemas.codec import SCHEMA_IDS, Undecodable, _parse, datum, decode, encode
+from schemas.codec import SCHEMA_IDS, Undecodable, _codec, _parse, datum, decode, encode
 from schemas.events import Attempt, Breaker, Enriched, Response
 
 WITH_BODIES = [event for event in every_event() if isinstance(event, Enriched | Response)]
@@ -47,6 +47,14 @@ def test_an_older_version_is_rewritten() -> None:
     SCHEMA_IDS.register(71, "attempt", released("attempt")[1])
     raw = b"\x00\x00\x00\x00\x47" + out.getvalue()
     assert datum(Attempt, raw) == encode(decode(Attempt, raw))[10:]
+
+
+def test_todays_version_under_a_registrys_id_is_not_rewritten() -> None:
+    event = next(event for event in every_event() if isinstance(event, Breaker))
+    SCHEMA_IDS.register(72, "breaker", released("breaker")[1])
+    raw = encode(event, schema_id=72)
+    assert SCHEMA_IDS.schema(72, "breaker") is _codec(Breaker).latest
+    assert datum(Breaker, raw) == raw[5:]
 
 
 def _as_first(event: Any) -> bytes:
