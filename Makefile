@@ -53,6 +53,7 @@ check: setup ## format, lint, types, import rules, generated docs fresh
 	@$(BIN)/mypy
 	@$(BIN)/millrace config check --config infra/catalog.yaml
 	@$(BIN)/python -m pipeline.topology --check docs/topology.md
+	@$(BIN)/python -m connectors.clickhouse.tables --check docs/tables.md
 	@$(BIN)/python -m schemas.catalog.families --check docs/models.md
 
 lint: setup ## ruff and import rules
@@ -67,8 +68,9 @@ fmt: setup ## format in place
 bench: setup ## benchmark suite, report under bench-results/
 	@$(BIN)/millrace bench --out bench-results
 
-topology: setup ## render docs/topology.md from the topology
+topology: setup ## render docs/topology.md and docs/tables.md
 	@$(BIN)/python -m pipeline.topology --write docs/topology.md
+	@$(BIN)/python -m connectors.clickhouse.tables --write docs/tables.md
 
 lock: setup ## refresh the locks (versions and hashes, no addresses)
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra local --extra dev pyproject.toml infra/build.in -o requirements.lock

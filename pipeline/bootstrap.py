@@ -13,6 +13,7 @@ import secrets
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ import orjson
 
 from connectors.admin import app as admin
 from connectors.admin.metrics import Metrics
+from connectors.clickhouse.address import InvalidDsn
 from connectors.gateway import GatewayConfig, Waiting, create_app, serve
 from connectors.kafka.producers import Producers
 from connectors.kafka.scan import Scanner
@@ -33,6 +35,7 @@ from pipeline.agents.health import HealthStage
 from pipeline.agents.retry import RetryRelay
 from pipeline.agents.route import RouteStage
 from pipeline.agents.sensing import Sensing
+from pipeline.agents.sink import Sink
 from pipeline.catalog_file import CatalogError, LoadedCatalog, load
 from pipeline.core.classify import count_input_tokens
 from pipeline.emit import Emit
@@ -53,6 +56,7 @@ UNREADY_AFTER_S = 5.0
 LOOK_BACK_MS = 15 * t.MINUTE_MS
 WITHOUT_KAFKA = frozenset({"sql"})
 SQL_PORT = 8123
+ADMIN_PORT = 8081
 
 
 @dataclass(slots=True)
@@ -161,6 +165,8 @@ class Host:
             "call": self._call,
             "health": self._health,
             "retry": self._retry,
+            "sink": self._sink,
+            "admin": self._admin,
             "sql": self._sql,
         }
         if name not in makers:
@@ -239,6 +245,30 @@ class Host:
         await relay.start()
         return Running("retry", failed=[relay.failed], stop=relay.stop)
 
+    async def _sink(self, _port: int | None) -> Running:
+        if self._settings.clickhouse_dsn is None:
+            raise InvalidDsn("which ClickHouse? set MILLRACE_CLICKHOUSE_DSN=clickhouse://host:port")
+        sink = Sink(self.tools, self.emit, self._settings.clickhouse_dsn, security=self._security)
+        await sink.start()
+        running = Running("sink", failed=[sink.failed], is_ready=sink.is_ready, stop=sink.stop)
+        running.refresh.append(sink.show)
+        return running
+
+    async def _admin(self, port: int | None) -> Running:
+        from pipeline.agents.admin import AdminStage
+
+        stage = AdminStage(self.tools, self._settings)
+        tail = self._tail([t.BREAKERS], stage.heard, since_ms=0)
+        await tail.start()
+        port = await stage.start(ADMIN_PORT if port is None else port, self.is_ready)
+
+        async def stop() -> None:
+            await stage.stop()
+            await tail.stop()
+
+        failed = [asyncio.ensure_future(_end_of(tail))]
+        return Running("admin", port=port, failed=failed, is_ready=tail.caught_up.is_set, stop=stop)
+
     async def _sql(self, port: int | None) -> Running:
         from pipeline.agents.sql import SqlStage
 
@@ -302,7 +332,10 @@ class Host:
         return drivers
 
     def _show_lag(self, app: StageApp) -> None:
+        lags: Counter[str] = Counter()
         for (topic, _), lag in app.lag().items():
+            lags[topic] += lag
+        for topic, lag in lags.items():
             self.tools.metrics.set("consumer_lag", lag, topic=topic)
         for topic, age_s in app.oldest_unacked_s().items():
             self.tools.metrics.set("oldest_unacked_seconds", age_s, topic=topic)

@@ -84,13 +84,15 @@ class Settings(BaseSettings):
     config: Path = Field(default_factory=_default_catalog)
     kafka_bootstrap: str | None = None
     kafka_security: KafkaSecurity = Field(default_factory=KafkaSecurity)
+    clickhouse_dsn: str | None = None
     topic_prefix: str = "llm."
     partitions: int | None = Field(default=None, ge=1)
     data_dir: Path = Path(".millrace")
     cache_dir: Path | None = None
     pepper: SecretStr | None = None
     admin_key: SecretStr | None = None
-    clickhouse_dsn: str | None = None
+    admin_host: str = "127.0.0.1"
+    admin_names: str = ""
     sql_host: str = "127.0.0.1"
     sql_key: SecretStr | None = None
     sql_reader_key: SecretStr | None = None

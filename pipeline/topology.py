@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from connectors.clickhouse.tables import TABLES
 from schemas import topics as t
 from schemas.topics import Topic
 
@@ -47,6 +48,10 @@ FLOW: tuple[Stage, ...] = (
           reads=(t.SIGNALS,), looks_at=(t.BREAKERS,), emits=(t.BREAKERS, t.CALLS, t.DEAD_LETTERS)),
     Stage("retry", "retry", "pipeline/agents/retry.py", "hold what waits until it is due",
           reads=(t.RETRIES,), emits=(t.RETRIES_DUE,)),
+    Stage("admin", "admin", "pipeline/agents/admin.py", "show operators the platform, take their orders",
+          looks_at=(t.BREAKERS,), emits=(t.SIGNALS,)),
+    Stage("sink", "sink", "pipeline/agents/sink.py", "make every record a row in ClickHouse, exactly once",
+          reads=tuple(table.topic for table in TABLES), emits=(t.DEAD_LETTERS,)),
 )  # fmt: skip
 
 PROCESSES: tuple[str, ...] = tuple(dict.fromkeys(stage.process for stage in FLOW))

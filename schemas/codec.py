@@ -26,8 +26,9 @@ from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from schemas.avro_schema import released
 from schemas.events import EVENTS, InvalidRequest, Request, parse_request
+from schemas.skip import Skip, skipper
 
-__all__ = ["SCHEMA_IDS", "Reason", "SchemaIds", "Undecodable", "decode", "decode_request", "encode"]
+__all__ = ["SCHEMA_IDS", "Reason", "SchemaIds", "Undecodable", "datum", "decode", "decode_request", "encode"]
 
 T = TypeVar("T")
 
@@ -38,6 +39,8 @@ Reason = Literal[
 _SINGLE_OBJECT: Final = b"\xc3\x01"
 _CONFLUENT: Final = b"\x00"
 _JSON: Final = b"{"
+_NULL: Final = b"\x00"
+"""The first branch of a union."""
 
 _UNMETERED_BYTES: Final = 64 * 1024
 _MAX_READS: Final = 250_000
@@ -65,7 +68,10 @@ class SchemaIds:
             ValueError: the schema recurses or holds lists of nothing, so that few bytes could ask for endless work.
         """
         _smallest(avsc, {})
-        self._schemas[schema_id] = (event, _parse(avsc))
+        schema = _parse(avsc)
+        # One of our own versions stays the object that it is: what is written like today's needs no rewriting.
+        known = _codec(EVENTS[event]).readers if event in EVENTS else {}
+        self._schemas[schema_id] = (event, known.get(_fingerprint(schema), schema))
 
     def schema(self, schema_id: int, event: str) -> Any | None:
         """The parsed schema, None if the id is unknown or stands for another event."""
@@ -108,6 +114,48 @@ def decode(event_class: type[T], raw: bytes | None) -> T | Undecodable:
     if source.tell() != len(raw):
         return Undecodable("trailing_bytes", f"{len(raw) - source.tell()} bytes after the record")
     return event  # type: ignore[no-any-return]
+
+
+def datum(event_class: type, raw: bytes | None, *, without: str | None = None) -> bytes | Undecodable:
+    """An event's bare bytes under its latest schema, mostly without reading it: what stands behind the framing.
+
+    An older version is rewritten. `without` names an optional field that is left empty, whatever it holds. Only what that
+    takes is looked at, so the rest may still turn out to be no event.
+    """
+    if not raw:
+        return Undecodable("tombstone", "no value") if raw is None else Undecodable("empty", "no bytes")
+    codec = _codec(event_class)
+    found = _writer(codec, raw)
+    if isinstance(found, Undecodable):
+        return found
+    writer, start = found
+    if writer is not codec.latest:
+        event = decode(event_class, raw)
+        if isinstance(event, Undecodable):
+            return event
+        raw, start = encode(event), len(codec.header)
+    return raw[start:] if without is None else _emptied(codec.name, without, raw, start)
+
+
+def _emptied(name: str, field: str, raw: bytes, start: int) -> bytes | Undecodable:
+    before, whole = _skippers(name, field)
+    try:
+        begin = before(raw, start)
+        end = whole(raw, begin)
+    except (IndexError, ValueError) as error:
+        return _refusal(error)
+    return raw[start:begin] + _NULL + raw[end:] if end <= len(raw) else Undecodable("truncated", "ends inside a field")
+
+
+@cache
+def _skippers(name: str, field: str) -> tuple[Skip, Skip]:
+    """Over all fields before an optional one, and over that."""
+    avsc = list(released(name).values())[-1]
+    position = [column["name"] for column in avsc["fields"]].index(field)
+    named: dict[str, Skip] = {}
+    return skipper({**avsc, "fields": avsc["fields"][:position]}, named), skipper(
+        avsc["fields"][position]["type"], named
+    )
 
 
 def decode_request(raw: bytes | None) -> Request | InvalidRequest | Undecodable:
@@ -209,7 +257,7 @@ _CODECS: Final[dict[type, _Codec]] = {}
 
 def _load(name: str, cls: type) -> _Codec:
     schemas = [_parse(avsc) for avsc in released(name).values()]
-    prints = [bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO")) for schema in schemas]
+    prints = [_fingerprint(schema) for schema in schemas]
     return _Codec(
         name=name,
         latest=schemas[-1],
@@ -219,6 +267,10 @@ def _load(name: str, cls: type) -> _Codec:
         to_datum=_to_datum(cls),
         from_datum=_from_datum(cls),
     )
+
+
+def _fingerprint(schema: Any) -> bytes:
+    return bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
 
 
 def _parse(avsc: Any) -> Any:

@@ -16,6 +16,7 @@ Kind = Literal["counter", "gauge", "histogram"]
 _CALL_BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.0, 600.0)
 _FIRST_TOKEN_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.5, 5.0, 10.0, 30.0)
 _ADDED_BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1.0, 5.0)
+_FRESHNESS_BUCKETS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 60.0, 600.0, 3600.0)
 _SQL_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0)
 _LAG_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
@@ -51,7 +52,16 @@ _ALL = (
     Metric("oldest_unacked_seconds", "gauge", ("topic",), "Age of the oldest record whose work is not done"),
     Metric("duplicates_suppressed_total", "counter", (), "Records that said again what was known"),
     Metric("dead_letters_total", "counter", ("stage", "reason"), "Records that could not be processed"),
+    Metric("sink_rows_total", "counter", ("table",), "Records that became rows in ClickHouse"),
+    Metric(
+        "sink_freshness_seconds",
+        "histogram",
+        (),
+        "Age of the oldest record of a batch when its rows are visible",
+        _FRESHNESS_BUCKETS,
+    ),
     Metric("event_loop_lag_seconds", "histogram", (), "How late the event loop wakes up", _LAG_BUCKETS),
+    Metric("child_up", "gauge", ("stage", "instance"), "1 if the process answered the admin surface, 0 if not"),
     Metric("config_info", "gauge", ("version",), "1 for the catalogue version in force"),
     Metric("sql_statements_total", "counter", ("kind", "result"), "Statements: ok, error, refused or cancelled"),
     Metric("sql_seconds", "histogram", ("kind",), "From a statement's arrival to the end of its answer", _SQL_BUCKETS),

@@ -19,9 +19,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.cli import records, sending
+from pipeline.cli import sending
 from pipeline.cli.demo_rows import COLUMNS, Row, row_of, summary
-from pipeline.cli.places import Connection, Running
+from pipeline.operations import records
+from pipeline.operations.running import Connection, Running
 from pipeline.settings import Settings
 
 _PROMPTS = Path("infra/demo/prompts.jsonl")

@@ -10,7 +10,8 @@ import typer
 
 from pipeline.cli.errors import CliError, UsageError
 from pipeline.cli.options import BodiesOption, ConfigOption, DataDirOption, JsonOption, print_json, settings_of
-from pipeline.cli.places import Connection, connection
+from pipeline.cli.places import connection
+from pipeline.operations.running import Connection
 from schemas import headers as h
 from schemas import topics as t
 
@@ -27,8 +28,10 @@ def list_(
     data_dir: DataDirOption = None,
 ) -> None:
     """All that are kept, the oldest first."""
+    from pipeline.operations.dead_letters import dead_letters
+
     where = connection(settings_of(config, data_dir))
-    rows = [row for row in asyncio.run(_list(where)) if tenant is None or row["tenant"] == tenant]
+    rows = [row for row in asyncio.run(dead_letters(where)) if tenant is None or row["tenant"] == tenant]
     if as_json:
         print_json(rows)
     else:
@@ -46,7 +49,7 @@ def show(
     data_dir: DataDirOption = None,
 ) -> None:
     """One of them, with all its headers."""
-    from pipeline.cli.events import as_document
+    from pipeline.operations.events import as_document
 
     where = connection(settings_of(config, data_dir))
     record = asyncio.run(_one(where, place))
@@ -102,8 +105,10 @@ def again(record: Any, *, answered: bool, fresh_id: str) -> Again:
     topic = h.text(record.headers, h.DLQ_TOPIC)
     if topic is None:
         raise CliError(f"the dead letter {record.partition}/{record.offset} does not say its topic (dlq-topic)")
+    from pipeline.operations.dead_letters import identity
+
     kept = [(name, value) for name, value in record.headers if not name.startswith(h.DLQ_PREFIX)]
-    old = _identity(record)[1]
+    old = identity(record)[1]
     if old is None or not answered:
         return Again(topic, record.key, record.value, kept, old)
     moved = {h.REQUEST_ID, h.REDRIVE_OF, h.DEADLINE_MS}  # the deadline of the old life is over
@@ -132,14 +137,16 @@ def _renamed(value: bytes | None, request_id: str) -> bytes | None:
 
 
 async def _redrive(where: Connection, places: list[str] | None) -> list[dict[str, Any]]:
-    from pipeline.cli import records, sending
+    from pipeline.cli import sending
+    from pipeline.operations import records
+    from pipeline.operations.dead_letters import identity, letters
 
-    letters = [await _one(where, place) for place in places] if places else await _letters(where)
-    answered = await _answered(where, {_identity(letter) for letter in letters})
+    chosen = [await _one(where, place) for place in places] if places else await letters(where)
+    answered = await _answered(where, {identity(letter) for letter in chosen})
     sent = []
     async with records.producer(where) as client:
-        for letter in letters:
-            new = again(letter, answered=_identity(letter) in answered, fresh_id=sending.new_id())
+        for letter in chosen:
+            new = again(letter, answered=identity(letter) in answered, fresh_id=sending.new_id())
             await client.deliver(new.topic, new.value, key=new.key, headers=new.headers)
             sent.append(
                 {"partition": letter.partition, "offset": letter.offset, "topic": new.topic,
@@ -148,57 +155,23 @@ async def _redrive(where: Connection, places: list[str] | None) -> list[dict[str
     return sent
 
 
-def _identity(record: Any) -> tuple[str | None, str | None]:
-    """Tenant and request id: of the headers, else of the value, as a producer of plain JSON sends them."""
-    from pipeline.agents.enrich import peek
-
-    said = {} if h.text(record.headers, h.REQUEST_ID) else peek(record.value)
-    return (
-        h.text(record.headers, h.TENANT) or said.get("tenant"),
-        h.text(record.headers, h.REQUEST_ID) or said.get("request_id"),
-    )
-
-
 async def _answered(
     where: Connection, identities: set[tuple[str | None, str | None]]
 ) -> set[tuple[str | None, str | None]]:
     """Which of them have an outcome. A letter without a tenant counts by its request id alone."""
-    from pipeline.cli import records
+    from pipeline.operations import records
+    from pipeline.operations.dead_letters import identity
 
     found = set()
     since_ms = int(time.time() * 1000) - _ANSWERED_HOURS * 3_600_000
     async for record in records.scan(where, [where.topic(t.RESPONSES.name)], since_ms):
-        tenant, request_id = _identity(record)
+        tenant, request_id = identity(record)
         found |= {(tenant, request_id), (None, request_id)} & identities
     return found
 
 
-async def _letters(where: Connection) -> list[Any]:
-    from pipeline.cli import records
-
-    return [record async for record in records.scan(where, [where.topic(t.DEAD_LETTERS.name)])]
-
-
-async def _list(where: Connection) -> list[dict[str, Any]]:
-    from pipeline.cli.events import rfc3339
-
-    return [
-        {
-            "topic": h.text(record.headers, h.DLQ_TOPIC),
-            "partition": record.partition,
-            "offset": record.offset,
-            "at": rfc3339(record.timestamp),
-            "stage": h.text(record.headers, h.DLQ_STAGE),
-            "reason": h.text(record.headers, h.DLQ_REASON),
-            "request_id": _identity(record)[1],
-            "tenant": _identity(record)[0],
-        }
-        for record in await _letters(where)
-    ]
-
-
 async def _one(where: Connection, place: str) -> Any:
-    from pipeline.cli import records
+    from pipeline.operations import records
 
     partition, offset = parse_place(place)
     record = await records.one(where, where.topic(t.DEAD_LETTERS.name), partition, offset)
@@ -208,6 +181,6 @@ async def _one(where: Connection, place: str) -> Any:
 
 
 def _event(record: Any) -> str | None:
-    from pipeline.cli.events import event_of
+    from pipeline.operations.events import event_of
 
     return event_of(record, None)

@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from pipeline.cli.errors import UsageError
 
-_FEW = ("gateway", "route+call", "health+retry")
-_SPLIT = ("gateway", "route", "call", "health", "retry")
+_FEW = ("gateway", "route+call", "health+retry", "admin")
+_SPLIT = ("gateway", "route", "call", "health", "retry", "admin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,25 @@ class Slot:
         return frozenset(self.stage.split("+"))
 
 
-def slots(*, split: bool, scale: Mapping[str, int], port: int, sql_port: int | None = None) -> list[Slot]:
-    """All processes of the platform, the gateway last: it is what people wait for. `sql_port` None: no ClickHouse of ours."""
-    names = _SPLIT if split else _FEW
+def slots(
+    *,
+    split: bool,
+    scale: Mapping[str, int],
+    port: int,
+    admin_port: int = 8081,
+    sql_port: int | None = None,
+    has_clickhouse: bool = False,
+) -> list[Slot]:
+    """All processes of the platform, the gateway last: it is what people wait for.
+
+    `sql_port` None: no ClickHouse of ours. With none at all there is no sink either.
+    """
+    has_clickhouse = has_clickhouse or sql_port is not None
+    names = (*(_SPLIT if split else _FEW), *(("sink",) if has_clickhouse else ()))
+    ports = {"gateway": port, "admin": admin_port}
     _check(scale, names)
     found = [
-        _slot(name, instance, port)
+        _slot(name, instance, ports)
         for name in names
         for instance in range(max((scale.get(key, 1) for key in (name, *name.split("+"))), default=1))
     ]
@@ -76,12 +89,15 @@ def _check(scale: Mapping[str, int], names: Sequence[str]) -> None:
     known = {*names, *(stage for name in names for stage in name.split("+"))}
     if unknown := sorted(set(scale) - known):
         raise UsageError(f"--scale: no such stage: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
-    if scale.get("gateway", 1) > 1:
-        raise UsageError("--scale gateway: one port takes one gateway; start more with `millrace run gateway --port N`")
+    for stage in ("gateway", "admin"):
+        if scale.get(stage, 1) > 1:
+            raise UsageError(
+                f"--scale {stage}: one port takes one {stage}; start more with `millrace run {stage} --port N`"
+            )
 
 
-def _slot(stage: str, instance: int, port: int) -> Slot:
-    more = ("--port", str(port)) if stage == "gateway" else ()
+def _slot(stage: str, instance: int, ports: Mapping[str, int]) -> Slot:
+    more = ("--port", str(ports[stage])) if stage in ports else ()
     return Slot(stage, instance, ("run", stage, "--instance-id", str(instance), *more))
 
 

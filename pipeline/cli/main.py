@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import typer
 
-from pipeline.cli import bench, breakers, config, dlq, edge, explain, outage, send, stages, topics, up, watch
+from pipeline.cli import bench, breakers, config, dlq, edge, explain, migrate, outage, send, stages, topics, up, watch
 from pipeline.cli.errors import CliError, UsageError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command()(stages.broker)
 app.command()(edge.edge)
 app.add_typer(topics.app, name="topics")
 app.add_typer(config.app, name="config")
+app.command()(migrate.migrate)
 app.command()(send.send)
 app.command()(watch.watch)
 app.command()(explain.explain)

@@ -15,7 +15,8 @@ import typer
 
 from pipeline.cli.errors import CliError
 from pipeline.cli.options import ConfigOption, DataDirOption, JsonOption, print_json, settings_of
-from pipeline.cli.places import Connection, connection
+from pipeline.cli.places import connection
+from pipeline.operations.running import Connection
 from schemas.events import Breaker
 
 app = typer.Typer(help="Shows beside a running `up --demo`.", no_args_is_help=True)

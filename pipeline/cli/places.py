@@ -1,55 +1,21 @@
-"""The data directory of `up`: its lock, its secrets, and `up.json`, by which other commands find what runs.
+"""The data directory of `up`: its lock and its secrets; and where the platform is that a command talks to.
 
 `up.lock` (an flock: ends with the process), `up.json` (while it runs), `pepper` and `demo-key` (0600, made once),
 `catalog.yaml` (derived, demo only), `kafka/`.
 """
 
 import fcntl
-import json
 import os
 import secrets
 import string
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from pipeline.cli.errors import CliError
+from pipeline.operations.running import Connection, running_in
 from pipeline.settings import Settings
 
 _BASE62 = string.ascii_letters + string.digits
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """Where the platform is that a command talks to; `gateway` and `catalog` are known beside a running `up`."""
-
-    bootstrap: str
-    topic_prefix: str
-    partitions: int
-    catalog: str
-    gateway: str | None
-    client_options: dict[str, Any]
-
-    def topic(self, name: str) -> str:
-        return self.topic_prefix + name
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """The content of `up.json`; `pids` by slot name."""
-
-    pid: int
-    bootstrap: str
-    gateway: str
-    catalog: str
-    topic_prefix: str
-    partitions: int
-    pids: dict[str, int]
-
-    def write(self, data_dir: Path) -> None:
-        draft = data_dir / "up.json.new"
-        draft.write_text(json.dumps(asdict(self), indent=2) + "\n")
-        draft.replace(data_dir / "up.json")
 
 
 def connection(settings: Settings) -> Connection:
@@ -75,16 +41,6 @@ def connection(settings: Settings) -> Connection:
         settings.kafka_bootstrap, settings.topic_prefix, settings.tenant_partitions, str(settings.config), None,
         settings.client_options(),
     )  # fmt: skip
-
-
-def running_in(data_dir: Path) -> Running | None:
-    """What `up` says of itself, if it lives."""
-    try:
-        running = Running(**json.loads((data_dir / "up.json").read_text()))
-        os.kill(running.pid, 0)
-    except (OSError, ValueError, TypeError):
-        return None
-    return running
 
 
 def lock(data_dir: Path) -> TextIO:

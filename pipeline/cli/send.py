@@ -10,7 +10,8 @@ import typer
 
 from pipeline.cli.errors import CliError, UsageError
 from pipeline.cli.options import BodiesOption, ConfigOption, DataDirOption, JsonOption, print_json, settings_of
-from pipeline.cli.places import Connection, connection
+from pipeline.cli.places import connection
+from pipeline.operations.running import Connection
 
 
 def send(
@@ -77,7 +78,8 @@ async def _send(
     """True if nothing went wrong, as far as anybody waited for it."""
     from contextlib import AsyncExitStack
 
-    from pipeline.cli import records, sending
+    from pipeline.cli import sending
+    from pipeline.operations import records
 
     shards = sending.shards_of(where)
     requests = [sending.outgoing(e, shards=shards.get(str(e["tenant"]), 1)) for e in envelopes]
@@ -112,8 +114,8 @@ async def _send(
 
 
 def _print_outcome(response: dict[str, Any], *, as_json: bool, bodies: bool) -> None:
-    from pipeline.cli.events import without_bodies
     from pipeline.cli.explained import usd
+    from pipeline.operations.events import without_bodies
 
     if as_json:
         print_json(response if bodies else without_bodies(response))

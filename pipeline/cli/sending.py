@@ -11,10 +11,10 @@ from typing import Any
 import orjson
 
 from connectors.kafka.producers import Producers
-from pipeline.cli import records
 from pipeline.cli.errors import CliError
-from pipeline.cli.events import value_of
-from pipeline.cli.places import Connection
+from pipeline.operations import records
+from pipeline.operations.events import value_of
+from pipeline.operations.running import Connection
 from schemas import headers as h
 from schemas import topics as t
 from schemas.avro_schema import schema_name

@@ -28,7 +28,7 @@ def run(
     stage: Annotated[str, typer.Argument(help="STAGE[+STAGE...]: " + " ".join(STAGES), metavar="STAGE[+STAGE...]")],
     provider: Annotated[str | None, typer.Option(help="Call only this provider.")] = None,
     instance_id: Annotated[int, typer.Option(min=0, help="Which of several equal processes this one is.")] = 0,
-    port: Annotated[int | None, typer.Option(help="Of the gateway, or of sql.")] = None,
+    port: Annotated[int | None, typer.Option(help="Of the gateway, of sql or of admin.")] = None,
     admin_port: Annotated[int, typer.Option(help="/metrics, /healthz and /readyz; 0 for any free one.")] = 0,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,

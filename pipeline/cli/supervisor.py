@@ -33,7 +33,8 @@ from pipeline.cli.children import Child
 from pipeline.cli.errors import CliError
 from pipeline.cli.layout import Slot, child_environment, edge_slot, sql_dsn
 from pipeline.cli.options import print_json
-from pipeline.cli.places import Running, demo_key, pepper
+from pipeline.cli.places import demo_key, pepper
+from pipeline.operations.running import Running
 from pipeline.settings import Settings, environment
 
 SIM_KEY_ENV = "MILLRACE_SIM_KEY"
@@ -56,6 +57,7 @@ class Plan:
     settings: Settings
     slots: list[Slot]
     port: int
+    admin_port: int
     kafka_port: int
     bootstrap: str | None
     demo: bool
@@ -69,6 +71,11 @@ class Plan:
     @property
     def gateway(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def admin(self) -> str:
+        host = self.settings.admin_host
+        return f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{self.admin_port}"
 
     @property
     def sql(self) -> str | None:
@@ -252,14 +259,14 @@ class Supervisor:
     def _heard(self, child: Child, said: dict[str, Any]) -> None:
         """A line of a child: repeated once everything works; what it says of a failure at once, on stderr."""
         if self._up:
-            print_json(said)
             self._changed()
+            print_json(said)
         elif said.get("event") != "ready":
             print(f"{child.slot.name}: {said.get('reason')}: {said.get('detail')}", file=sys.stderr)
 
     def _changed(self) -> None:
-        """Pids in `up.json` are today's."""
-        from pipeline.cli.places import running_in
+        """Pids and admin ports in `up.json` are today's, before anybody is told."""
+        from pipeline.operations.running import running_in
 
         if (before := running_in(self.plan.data_dir)) is not None:
             self._running(before.bootstrap, Path(before.catalog), before.partitions).write(self.plan.data_dir)
@@ -273,7 +280,8 @@ class Supervisor:
         return Running(
             pid=os.getpid(), bootstrap=bootstrap, gateway=self.plan.gateway, catalog=str(catalog),
             topic_prefix=self.plan.settings.topic_prefix, partitions=partitions,
-            pids={name: pid for name, pid in pids.items() if pid is not None},
+            pids={name: pid for name, pid in pids.items() if pid is not None}, admin=self.plan.admin,
+            admin_ports={child.slot.name: child.facts["admin_port"] for child in self._children if child.facts},
         )  # fmt: skip
 
     def _ready_line(self, bootstrap: str) -> dict[str, Any]:
@@ -283,7 +291,7 @@ class Supervisor:
             for child in self._children
         ]  # fmt: skip
         return {
-            "event": "ready", "stage": "all", "pid": os.getpid(), "gateway": self.plan.gateway, "admin": None,
+            "event": "ready", "stage": "all", "pid": os.getpid(), "gateway": self.plan.gateway, "admin": self.plan.admin,
             "sql": self.plan.sql, "kafka": bootstrap, "processes": processes,
         }  # fmt: skip
 

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.cli.options import ConfigOption, DataDirOption, JsonOption, print_json, settings_of
-from pipeline.cli.places import Connection, connection
+from pipeline.cli.places import connection
+from pipeline.operations.running import Connection
 from pipeline.settings import Settings, environment
 from schemas.catalog import Catalog
 from schemas.topics import NamedTopic, named_topics
@@ -21,7 +22,7 @@ def wanted(settings: Settings, catalog: Catalog, prefix: str, partitions: int) -
 async def make_topics(bootstrap: str, settings: Settings, catalog: Catalog) -> int:
     """Create what is missing; returns the partition count of the tenant-keyed topics, which may be older than we are."""
     from connectors.kafka.admin import ensure_topics
-    from pipeline.cli.records import partition_counts
+    from pipeline.operations.records import partition_counts
 
     options = settings.client_options()
     first = settings.topic_prefix + "requests.v1"
@@ -72,7 +73,7 @@ def full_name(where: Connection, topic: str) -> str:
 
 
 async def _describe(where: Connection, names: list[str]) -> list[dict[str, Any]]:
-    from pipeline.cli.records import spans
+    from pipeline.operations.records import spans
 
     found = await spans(where, names)
     return [

@@ -33,7 +33,6 @@ def up(
     config: ConfigOption = None,
 ) -> None:
     """Start everything: broker, topics, stages, gateway; restart what dies; Ctrl-C ends it in order."""
-    del admin_port  # accepted today; its stage comes with the admin surface
     read_dotenv()
     settings = settings_of(config, data_dir)
     logs.setup(settings.log)
@@ -43,8 +42,8 @@ def up(
 
     with lock(settings.data_dir):
         plan = _plan(
-            settings, bootstrap, kafka_port=kafka_port, port=port, sql_port=_sql_port(settings, sql_port), split=split,
-            counts=counts, demo=demo,
+            settings, bootstrap, kafka_port=kafka_port, port=port, admin_port=admin_port,
+            sql_port=_sql_port(settings, sql_port), split=split, counts=counts, demo=demo,
         )  # fmt: skip
         asyncio.run(_supervise(plan))
 
@@ -76,6 +75,7 @@ def _plan(
     *,
     kafka_port: int,
     port: int,
+    admin_port: int,
     sql_port: int | None,
     split: bool,
     counts: dict[str, int],
@@ -87,17 +87,25 @@ def _plan(
     from pipeline.cli.supervisor import Plan
     from pipeline.settings import environment
 
-    wanted = slots(split=split, scale=counts, port=port, sql_port=sql_port)
+    wanted = slots(
+        split=split, scale=counts, port=port, admin_port=admin_port, sql_port=sql_port,
+        has_clickhouse=settings.clickhouse_dsn is not None,
+    )  # fmt: skip
     load(settings.config, environment())
     if not is_free(port):
         raise CliError(f"port {port} for the gateway is already in use: stop that program, or choose another --port")
+    if not is_free(admin_port):
+        raise CliError(
+            f"port {admin_port} for the admin surface is already in use: stop that program, or choose another --admin-port"
+        )
     if sql_port is not None and not is_free(sql_port):
         raise CliError(
             f"port {sql_port} for ClickHouse is already in use: stop that program, or choose another --sql-port"
         )
     if bootstrap is None and not _our_orphan(settings, kafka_port):
         check_free(kafka_port)
-    return Plan(settings, wanted, port, kafka_port, bootstrap, demo, random_free_port(besides=kafka_port), sql_port)
+    simulator_port = random_free_port(besides=kafka_port)
+    return Plan(settings, wanted, port, admin_port, kafka_port, bootstrap, demo, simulator_port, sql_port)
 
 
 def _our_orphan(settings: Settings, kafka_port: int) -> bool:

@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
-from pipeline.cli.errors import CliError
+from pipeline.cli.errors import CliError, UsageError
 from pipeline.cli.options import BodiesOption, ConfigOption, DataDirOption, print_json, settings_of
-from pipeline.cli.places import Connection, connection
+from pipeline.cli.places import connection
+from pipeline.operations.running import Connection
 
 
 def watch(
@@ -21,7 +23,6 @@ def watch(
     data_dir: DataDirOption = None,
 ) -> None:
     """Show the records of a topic as they come."""
-    from pipeline.cli.events import start_of
     from pipeline.cli.topics import full_name
 
     where = connection(settings_of(config, data_dir))
@@ -47,8 +48,8 @@ async def _until_signal(work: Coroutine[Any, Any, None]) -> None:
 async def _watch(
     where: Connection, topic: str, start: str | int, *, tenant: str | None, count: int | None, bodies: bool
 ) -> None:
-    from pipeline.cli import records
-    from pipeline.cli.events import as_document, event_of, tenant_of
+    from pipeline.operations import records
+    from pipeline.operations.events import as_document, event_of, tenant_of
 
     async with records.consumer(where.bootstrap, where.client_options) as client:
         parts = await records.partitions_of(client, [topic])
@@ -77,3 +78,14 @@ def event_named(where: Connection, topic: str) -> str | None:
         if name == known.name or ("{" in known.name and name.startswith(head) and name.endswith(tail)):
             return known.event
     return None
+
+
+def start_of(text: str) -> str | int:
+    """`beginning`, `end`, or a time as epoch milliseconds. Raises UsageError."""
+    if text in ("beginning", "end"):
+        return text
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--from {text}: write beginning, end, or a time such as 2026-11-25T15:00:00Z") from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -68,6 +68,18 @@ class Platform:
         port = next(row["admin_port"] for row in rows if row["stage"] == "gateway")
         return f"http://127.0.0.1:{port}"
 
+    @property
+    def surface(self) -> str:
+        """Address of the stage `admin`: the dashboard."""
+        return str(self._said("admin"))
+
+    @property
+    def sql(self) -> str:
+        return str(self._said("sql"))
+
+    def _said(self, name: str) -> Any:
+        return next(line[name] for line in reversed(self.lines) if line.get("stage") == "all")
+
     async def until(self, holds: Callable[[], bool], timeout_s: float = 60) -> None:
         """Wait until a condition over the printed lines holds."""
         async with asyncio.timeout(timeout_s):

@@ -116,7 +116,7 @@ async def _ready(process: Process, name: str) -> dict[str, Any]:
 
 
 def _pids(folder: Path, simulator: Process) -> dict[str, int]:
-    from pipeline.cli.places import running_in
+    from pipeline.operations.running import running_in
 
     running = running_in(folder / "data")
     if running is None:

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from pipeline.cli.breakers import order_breaker
-from pipeline.cli.places import Connection
+from pipeline.operations.running import Connection
 from tests.chaos.platform import KEY, Platform, platform
 from tests.integration.conformance.exchange import Clients, Launched
 from tests.integration.conformance.vendors import FRAGILE, KEYS, catalog_of

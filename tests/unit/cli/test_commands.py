@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.errors import CliError, UsageError
-from pipeline.cli.events import HIDDEN, plain, start_of, without_bodies
-from pipeline.cli.places import Connection
 from pipeline.cli.send import requests_of
 from pipeline.cli.sending import outgoing
 from pipeline.cli.stages import stages_of
 from pipeline.cli.topics import full_name
-from pipeline.cli.watch import event_named
+from pipeline.cli.watch import event_named, start_of
+from pipeline.operations.events import HIDDEN, plain, without_bodies
+from pipeline.operations.running import Connection
 from schemas.codec import decode_request
 from schemas.events import Cancel, Request
 from schemas.headers import text
@@ -41,6 +41,7 @@ def test_help_does_not_load_what_only_commands_need() -> None:
         (["run", "nonsense"], 2, "no such stage"),
         (["config", "check", "--config", "/nowhere.yaml"], 1, "cannot be used"),
         (["explain", "x", "--data-dir", "/nowhere"], 1, "no `millrace up` runs"),
+        (["migrate"], 1, "MILLRACE_CLICKHOUSE_DSN"),
         (["nonsense"], 2, "nonsense"),
     ],
 )

@@ -13,6 +13,7 @@ def test_few_processes_by_default_and_the_gateway_starts_last() -> None:
     assert [slot.name for slot in slots(split=False, scale={}, port=1)] == [
         "route+call#0",
         "health+retry#0",
+        "admin#0",
         "gateway#0",
     ]
 
@@ -23,13 +24,24 @@ def test_split_gives_each_stage_its_own_process() -> None:
         "call",
         "health",
         "retry",
+        "admin",
         "gateway",
     ]
 
 
-def test_only_the_gateway_gets_the_port() -> None:
-    with_port = [slot for slot in slots(split=True, scale={}, port=18080) if "--port" in slot.arguments]
-    assert [slot.arguments for slot in with_port] == [("run", "gateway", "--instance-id", "0", "--port", "18080")]
+@pytest.mark.parametrize("split", [True, False])
+def test_the_sink_has_a_process_of_its_own_where_there_is_a_clickhouse(split: bool) -> None:
+    with_one, without = (slots(split=split, scale={}, port=1, has_clickhouse=has) for has in (True, False))
+    assert {slot.name for slot in with_one} - {slot.name for slot in without} == {"sink#0"}
+    assert with_one[-1].stage == "gateway"
+
+
+def test_who_is_looked_for_at_a_port_gets_it() -> None:
+    with_port = [s for s in slots(split=True, scale={}, port=18080, admin_port=18081) if "--port" in s.arguments]
+    assert [slot.arguments for slot in with_port] == [
+        ("run", "admin", "--instance-id", "0", "--port", "18081"),
+        ("run", "gateway", "--instance-id", "0", "--port", "18080"),
+    ]
 
 
 @pytest.mark.parametrize("split", [True, False])
@@ -57,7 +69,7 @@ def test_scale_numbers_the_instances(split: bool, stage: str) -> None:
     assert [slot.instance for slot in scaled] == [0, 1, 2]
 
 
-@pytest.mark.parametrize("scale", [{"gateway": 2}, {"nothing": 2}])
+@pytest.mark.parametrize("scale", [{"gateway": 2}, {"admin": 2}, {"nothing": 2}])
 def test_what_cannot_be_scaled_is_refused(scale: dict[str, int]) -> None:
     with pytest.raises(UsageError):
         slots(split=False, scale=scale, port=1)

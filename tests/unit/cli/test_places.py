@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.cli import places
 from pipeline.cli.errors import CliError
-from pipeline.cli.places import Running
+from pipeline.operations.running import Running
 from pipeline.settings import Settings
 
 

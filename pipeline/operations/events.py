@@ -1,4 +1,4 @@
-"""Records as JSON: what `watch` and `explain` print. Prompts and answers are left out unless asked for."""
+"""Records as JSON: what `watch`, `explain` and the admin surface show. Prompts and answers are left out unless asked for."""
 
 import base64
 from collections.abc import Mapping
@@ -8,11 +8,10 @@ from typing import Any
 
 import orjson
 
-from pipeline.cli.errors import UsageError
 from schemas import headers as h
 
 HIDDEN = "(hidden; --bodies shows it)"
-_TIMES = frozenset({"at", "limited_until"})
+_TIMES = frozenset({"at", "since", "limited_until", "open_until", "probe_until"})
 _BODIES = frozenset({"body", "data", "comment", "edit"})
 
 
@@ -96,17 +95,6 @@ def as_document(record: Any, event: str | None, *, bodies: bool) -> dict[str, An
 
 def rfc3339(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def start_of(text: str) -> str | int:
-    """`beginning`, `end`, or a time as epoch milliseconds. Raises UsageError."""
-    if text in ("beginning", "end"):
-        return text
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"--from {text}: write beginning, end, or a time such as 2026-11-25T15:00:00Z") from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def tenant_of(record: Any, value: Mapping[str, Any] | Any) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from connectors.kafka.producers import Producers
-from pipeline.cli.places import Connection
+from pipeline.operations.running import Connection
 
 MAX_BYTES = 10 * 1024 * 1024
 _BATCH = 500

@@ -1,0 +1,95 @@
+"""Tables: which topic fills which table, and what is derived from it. One row per table of CONTRACT 6.
+
+Whatever is not said here follows from the event: its columns (`columns`), the statement that inserts it, its container.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from connectors.clickhouse.columns import AvroSchema, columns, flattened
+from connectors.clickhouse.dead_letters import DEAD_LETTER
+from connectors.clickhouse.splice import Container
+from schemas import topics as t
+from schemas.avro_schema import released
+from schemas.topics import Topic
+
+__all__ = ["ROLLUPS", "TABLES", "Rollup", "Table", "table_of"]
+
+_FRONT: Final = ({"name": "kafka_partition", "type": "int"}, {"name": "kafka_offset", "type": "long"})
+_RETENTION: Final = {"name": "retention_days", "type": "int"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """`body`: the column that only tenants with `store_bodies` fill. `keeps_by_tenant`: rows go after its retention_days."""
+
+    name: str
+    topic: Topic
+    purpose: str
+    body: str | None = None
+    keeps_by_tenant: bool = True
+
+    @cached_property
+    def schema(self) -> AvroSchema:
+        """What a record's bytes say, before the fields in front."""
+        if self.topic.event is None:
+            return DEAD_LETTER
+        return list(released(self.topic.event).values())[-1]
+
+    @cached_property
+    def container(self) -> Container:
+        flat = flattened(self.schema)
+        return Container({**flat, "fields": [*self._front, *flat["fields"]]})
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """The columns that an insert names, as the input calls them."""
+        return (*(field["name"] for field in self._front), *(column.source for column in columns(self.schema)))
+
+    @property
+    def _front(self) -> tuple[AvroSchema, ...]:
+        return (*_FRONT, _RETENTION) if self.keeps_by_tenant else _FRONT
+
+
+TABLES: Final = (
+    Table("requests", t.ENRICHED, "what was asked, with its features", body="body"),
+    Table("decisions", t.DECISIONS, "every choice of a model, with its reasons"),
+    Table("attempts", t.ATTEMPTS, "every phase of every call to a provider"),
+    Table("responses", t.RESPONSES, "every record that claims to be an outcome; `outcomes` has the first", body="body"),
+    Table("costs", t.COSTS, "the ledger", keeps_by_tenant=False),
+    Table("breaker_transitions", t.BREAKERS, "when endpoints went out and came back", keeps_by_tenant=False),
+    Table("dead_letters", t.DEAD_LETTERS, "what could not be processed", body="value"),
+)
+
+
+@dataclass(slots=True, frozen=True)
+class Rollup:
+    """Filled by `<name>_view` out of `source`; `bucket` is the column that holds `bucket_of` a row's time."""
+
+    name: str
+    source: str
+    bucket: str
+    bucket_of: str
+
+
+ROLLUPS: Final = (
+    Rollup("spend_by_hour", "costs", "hour", "toStartOfHour(at)"),
+    Rollup("latency_by_hour", "attempts", "hour", "toStartOfHour(started_at)"),
+    Rollup("quality_by_day", "responses", "day", "toDate(finished_at)"),
+)
+
+_BY_TOPIC: Final = {table.topic.name: table for table in TABLES}
+
+
+def table_of(topic: str) -> Table:
+    """By the topic's name without prefix."""
+    return _BY_TOPIC[topic]
+
+
+if __name__ == "__main__":
+    import sys
+
+    from connectors.clickhouse.page import main
+
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,106 @@
+"""What programs ask: `/admin/*`, `/metrics`, health. Documents are those that the command line prints with `--json`."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+import httpx
+import orjson
+from aiohttp import web
+
+from connectors.dashboard.answers import document, problem
+from connectors.dashboard.children import merged, scrape, targets
+from connectors.dashboard.desk import Desk, NoAnswer, UnknownEndpoint, UnknownOrder
+
+__all__ = ["REQUEST_ID", "Api"]
+
+REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_LATER: Final = ("budgets", "keys", "shadows", "replays")
+
+
+class Api:
+    def __init__(self, desk: Desk, http: httpx.AsyncClient) -> None:
+        self._desk, self._http = desk, http
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/healthz", self.healthz),
+            web.get("/readyz", self.readyz),
+            web.get("/metrics", self.metrics),
+            web.get("/admin/targets", self.targets),
+            web.get("/admin/breakers", self.breakers),
+            web.post("/admin/breakers", self.order),
+            web.get("/admin/config", self.config),
+            web.get("/admin/dlq", self.dead_letters),
+            web.get("/admin/explain/{id}", self.explain),
+            *(web.get(f"/admin/{name}", self.later) for name in _LATER),
+        ]
+
+    async def healthz(self, _request: web.Request) -> web.Response:
+        return document({"status": "ok"})
+
+    async def readyz(self, _request: web.Request) -> web.Response:
+        is_ready = self._desk.is_ready()
+        return document({"status": "ready" if is_ready else "not ready"}, 200 if is_ready else 503)
+
+    async def metrics(self, _request: web.Request) -> web.Response:
+        page = merged(await scrape(self._desk.children(), self._http))
+        return web.Response(body=page, headers={"content-type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    async def targets(self, _request: web.Request) -> web.Response:
+        return document(targets(self._desk.children()))
+
+    async def breakers(self, _request: web.Request) -> web.Response:
+        return document(self._desk.breakers())
+
+    async def order(self, request: web.Request) -> web.Response:
+        """`{"endpoint": ..., "order": "open" | "close" | "auto"}`; answers with the breaker once it is carried out."""
+        endpoint, word = _order(await request.read())
+        if endpoint is None or word is None:
+            return problem(
+                400, "invalid_request", 'send {"endpoint": "provider/model/region", "order": "open|close|auto"}'
+            )
+        try:
+            await self._desk.order(endpoint, word)
+        except UnknownOrder:
+            return problem(400, "invalid_request", "an order is open, close or auto")
+        except UnknownEndpoint:
+            return problem(404, "not_found", "no such endpoint: GET /admin/breakers lists them")
+        except NoAnswer as error:
+            return problem(504, "not_carried_out", str(error))
+        return document(next(row for row in self._desk.breakers() if row["endpoint"] == endpoint))
+
+    async def config(self, _request: web.Request) -> web.Response:
+        return document(self._desk.config())
+
+    async def dead_letters(self, _request: web.Request) -> web.Response:
+        try:
+            return document(await self._desk.dead_letters())
+        except NoAnswer as error:
+            return problem(503, "no_answer", str(error))
+
+    async def explain(self, request: web.Request) -> web.Response:
+        request_id = request.match_info["id"]
+        try:
+            found = await self._desk.explain(request_id) if REQUEST_ID.fullmatch(request_id) else None
+        except NoAnswer as error:
+            return problem(503, "no_answer", str(error))
+        return problem(404, "not_found", "no such request") if found is None else document(found)
+
+    async def later(self, _request: web.Request) -> web.Response:
+        return problem(501, "not_implemented_yet", "this part of the admin surface is not there yet")
+
+
+def _order(body: bytes) -> tuple[str | None, str | None]:
+    """Endpoint and word; None for what is no text."""
+    try:
+        said = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None, None
+    if not isinstance(said, Mapping):
+        return None, None
+    return _text(said.get("endpoint")), _text(said.get("order"))
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

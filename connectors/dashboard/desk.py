@@ -1,0 +1,52 @@
+"""The desk: everything that the surface can ask and order, as functions. It knows no stage, no topic and no database."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from connectors.dashboard.children import ChildProcess
+
+__all__ = ["Ask", "Desk", "NoAnswer", "Row", "UnknownEndpoint", "UnknownOrder"]
+
+Row = dict[str, Any]
+Ask = Callable[..., Awaitable[list[Row]]]
+
+
+class UnknownEndpoint(LookupError):
+    """The catalogue has no such endpoint."""
+
+
+class UnknownOrder(ValueError):
+    """Not open, close or auto."""
+
+
+class NoAnswer(Exception):
+    """Somebody behind the surface does not answer; says who."""
+
+
+@dataclass(slots=True, frozen=True)
+class Desk:
+    """Rows are those that the command line prints.
+
+    Attributes:
+        breakers: every endpoint of the catalogue, by name.
+        order: endpoint and word (open, close, auto); returns when it is carried out. Raises UnknownEndpoint, UnknownOrder,
+            NoAnswer.
+        explain: the document of a request, None if there is none. Raises NoAnswer.
+        dead_letters: the oldest first. Raises NoAnswer.
+        config: what is in force; never a key.
+        tenants: names of the catalogue.
+        children: the processes of this installation, with their admin ports.
+        ask: SQL and its parameters -> rows. Raises NoAnswer.
+        is_ready: whether the stage can work.
+    """
+
+    breakers: Callable[[], list[Row]]
+    order: Callable[[str, str], Awaitable[None]]
+    explain: Callable[[str], Awaitable[Row | None]]
+    dead_letters: Callable[[], Awaitable[list[Row]]]
+    config: Callable[[], Row]
+    tenants: Callable[[], Sequence[str]]
+    children: Callable[[], Sequence[ChildProcess]]
+    ask: Ask
+    is_ready: Callable[[], bool]

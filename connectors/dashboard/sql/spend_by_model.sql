@@ -1,0 +1,13 @@
+-- What was booked, by model; every role.
+SELECT model, sum(cost_nano_usd) AS cost_nano_usd, count() AS lines
+FROM
+(
+    SELECT model, cost_nano_usd
+    FROM costs
+    WHERE at >= {from:DateTime64(3, 'UTC')} AND at < {to:DateTime64(3, 'UTC')}
+        AND ({tenant:String} = '' OR tenant = {tenant:String})
+    ORDER BY kafka_partition, kafka_offset LIMIT 1 BY tenant, cost_id -- exact
+)
+GROUP BY model
+ORDER BY cost_nano_usd DESC, model
+LIMIT 20

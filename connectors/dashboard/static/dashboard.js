@@ -1,0 +1,83 @@
+// What happens on the page: fetching again, the filters, and orders to breakers. Tables come as HTML, by htmx.
+"use strict";
+(() => {
+  const LIVE_S = 3;
+  const $ = (id) => document.getElementById(id);
+  const filters = $("filters");
+  const query = () => new URLSearchParams(new FormData(filters)).toString();
+  let asked = 0;
+  let viewDueAt = 0;
+  let liveDueAt = 0;
+
+  async function series() {
+    const mine = ++asked;
+    const answer = await fetch(`/dash/series?${query()}`);
+    if (answer.ok && mine === asked) plots.show(await answer.json());
+  }
+
+  function trouble(text) {
+    $("trouble").textContent = text;
+    $("trouble").hidden = text === "";
+  }
+
+  function refreshView() {
+    viewDueAt = Date.now() + 1000 * Number(document.querySelector("[data-refresh-s]")?.dataset.refreshS ?? 5);
+    htmx.trigger($("figures"), "refresh");
+    htmx.trigger($("tables"), "refresh");
+    series().then(() => trouble(""), () => trouble("The admin process does not answer; what you see is old."));
+  }
+
+  function tick() {
+    if (document.hidden) return;
+    if (Date.now() >= viewDueAt) refreshView();
+    if (Date.now() >= liveDueAt && !$("confirm").open) {
+      liveDueAt = Date.now() + 1000 * LIVE_S;
+      htmx.trigger($("live"), "refresh");
+    }
+  }
+
+  const DONE = { open: "is held open: no call goes there", close: "is held closed: calls go there whatever happens", auto: "is let go" };
+  const ASKED = {
+    open: ["Hold open?", "No call will go there until you let it go."],
+    close: ["Hold closed?", "Calls will go there whatever happens, until you let it go."],
+    auto: ["Let go?", "Its breaker will open and close by itself again."],
+  };
+
+  function confirmed(order, endpoint) {
+    const dialog = $("confirm");
+    [$("confirm-title").textContent, $("confirm-text").textContent] = [ASKED[order][0], `${endpoint}: ${ASKED[order][1]}`];
+    dialog.returnValue = "no";
+    dialog.showModal();
+    return new Promise((done) => dialog.addEventListener("close", () => done(dialog.returnValue === "yes"), { once: true }));
+  }
+
+  async function give(order, endpoint) {
+    $("said").textContent = `${endpoint}: the order is on its way`;
+    try {
+      const answer = await fetch("/admin/breakers", {
+        method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ endpoint, order }),
+      });
+      const said = await answer.json();
+      $("said").textContent = answer.ok ? `${endpoint} ${DONE[order]}` : said.error.message;
+    } catch {
+      $("said").textContent = "The admin process does not answer; it is not known whether the order was carried out.";
+    }
+    htmx.trigger($("live"), "refresh");
+  }
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("button[data-order]");
+    if (button && (await confirmed(button.dataset.order, button.dataset.endpoint))) {
+      await give(button.dataset.order, button.dataset.endpoint);
+    }
+  });
+  filters.addEventListener("change", () => {
+    history.replaceState(null, "", `/?${query()}`);
+    refreshView();
+  });
+  addEventListener("visibilitychange", tick);
+  series().catch(() => {});
+  viewDueAt = Date.now() + 5000;
+  liveDueAt = Date.now() + 1000 * LIVE_S;
+  setInterval(tick, 500);
+})();

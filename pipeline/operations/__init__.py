@@ -1,0 +1,9 @@
+"""What an operator can ask and order, shared by the command line and the admin surface.
+
+running        what runs, by `up.json`
+records        topics read without a group
+events         records as JSON, without bodies unless asked for
+breakers       which endpoints are out; orders to hold one
+explain        everything that happened to a request
+dead_letters   what could not be processed
+"""

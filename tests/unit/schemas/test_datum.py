@@ -1,0 +1,80 @@
+"""An event's bare bytes: taken out of any framing, brought up to date, and emptied of a field, without being read."""
+
+import dataclasses
+import io
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from schema_examples import IDS, PATHS, event_of, every_event
+
+from schemas.avro_schema import released
+from schemas.codec import SCHEMA_IDS, Undecodable, _codec, _parse, datum, decode, encode
+from schemas.events import Attempt, Breaker, Enriched, Response
+
+WITH_BODIES = [event for event in every_event() if isinstance(event, Enriched | Response)]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=IDS)
+def test_a_datum_is_what_stands_behind_the_framing(path: Path) -> None:
+    event = event_of(path)
+    assert datum(type(event), encode(event)) == encode(event)[10:]
+
+
+@pytest.mark.parametrize("event", WITH_BODIES, ids=lambda event: type(event).__name__)
+@pytest.mark.parametrize("body", [None, b"", b"{}", b"x" * 300_000])
+def test_a_datum_without_its_body_is_the_event_without_it(event: Any, body: bytes | None) -> None:
+    raw = encode(dataclasses.replace(event, body=body))
+    bare = datum(type(event), raw, without="body")
+    assert isinstance(bare, bytes)
+    assert decode(type(event), raw[:10] + bare) == dataclasses.replace(event, body=None)
+
+
+@pytest.mark.parametrize("event", WITH_BODIES, ids=lambda event: type(event).__name__)
+def test_a_record_that_ends_before_its_body_is_no_datum(event: Any) -> None:
+    assert isinstance(datum(type(event), encode(event)[:60], without="body"), Undecodable)
+
+
+def test_an_older_version_is_rewritten() -> None:
+    old = next(path for path in PATHS if path.parts[-3:-1] == ("attempt", "v1"))
+    out = io.BytesIO()
+    first = _parse(released("attempt")[1])
+    latest = decode(Attempt, encode(event_of(old)))
+    fastavro.schemaless_writer(out, first, fastavro.schemaless_reader(io.BytesIO(_as_first(latest)), first, None))
+    SCHEMA_IDS.register(71, "attempt", released("attempt")[1])
+    raw = b"\x00\x00\x00\x00\x47" + out.getvalue()
+    assert datum(Attempt, raw) == encode(decode(Attempt, raw))[10:]
+
+
+def test_todays_version_under_a_registrys_id_is_not_rewritten() -> None:
+    event = next(event for event in every_event() if isinstance(event, Breaker))
+    SCHEMA_IDS.register(72, "breaker", released("breaker")[1])
+    raw = encode(event, schema_id=72)
+    assert SCHEMA_IDS.schema(72, "breaker") is _codec(Breaker).latest
+    assert datum(Breaker, raw) == raw[5:]
+
+
+def _as_first(event: Any) -> bytes:
+    out = io.BytesIO()
+    fastavro.schemaless_writer(out, _parse(released("attempt")[1]), dataclasses.asdict(event))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [(None, "tombstone"), (b"", "empty"), (b"hello", "unknown_schema"), (b"\xc3\x01abc", "truncated")],
+)
+def test_what_is_no_record_of_the_event_says_why(raw: bytes | None, reason: str) -> None:
+    refused = datum(Breaker, raw)
+    assert isinstance(refused, Undecodable)
+    assert refused.reason == reason
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_make_a_datum_or_a_reason(raw: bytes) -> None:
+    header = encode(WITH_BODIES[0])[:10]
+    for value in (raw, header + raw):
+        assert isinstance(datum(type(WITH_BODIES[0]), value, without="body"), bytes | Undecodable)
