@@ -39,12 +39,13 @@ class Column:
 
 def columns(schema: AvroSchema) -> list[Column]:
     """Of an event's record schema, in the order of its fields."""
-    return _columns(flattened(schema)["fields"], "", "", is_optional=False)
+    return _columns(_dissolved(schema["fields"], "", {}), "", "", is_optional=False)
 
 
 def flattened(schema: AvroSchema) -> AvroSchema:
-    """The same bytes as one level of fields: required records dissolved, named types spelled out, no defaults."""
-    return {"type": "record", "name": schema["name"], "fields": _dissolved(schema["fields"], "", {})}
+    """The same bytes as one level of fields: required records dissolved, every other one spelled out once, no defaults."""
+    fields, spelled = _dissolved(schema["fields"], "", {}), set[str]()
+    return {"type": "record", "name": schema["name"], "fields": [_named_once(field, spelled) for field in fields]}
 
 
 def _dissolved(fields: list[AvroSchema], prefix: str, named: dict[str, AvroSchema]) -> list[AvroSchema]:
@@ -69,6 +70,19 @@ def _spelled_out(kind: Any, named: dict[str, AvroSchema]) -> Any:
         return named[kind["name"]]
     inside = {key: _spelled_out(kind[key], named) for key in ("items", "values") if key in kind}
     return {**kind, **inside}
+
+
+def _named_once(kind: Any, spelled: set[str]) -> Any:
+    """Avro allows one definition of a name; from the second place on the name stands for it."""
+    if isinstance(kind, list):
+        return [_named_once(part, spelled) for part in kind]
+    if not isinstance(kind, dict):
+        return kind
+    if kind.get("type") == "record":
+        if kind["name"] in spelled:
+            return kind["name"]
+        spelled.add(kind["name"])
+    return {key: _named_once(value, spelled) for key, value in kind.items()}
 
 
 def _columns(fields: list[AvroSchema], prefix: str, path: str, *, is_optional: bool) -> list[Column]:
