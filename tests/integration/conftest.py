@@ -1,9 +1,10 @@
-"""One real broker for the whole run, and a ClickHouse if the environment names one."""
+"""One real broker and one ClickHouse for the whole run."""
 
 import os
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,13 +46,25 @@ async def running(folder: Path) -> AsyncIterator["Platform"]:
         yield started
 
 
+@pytest.fixture(scope="session")
+def clickhouse_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseAddress]:
+    """The embedded one in a process of its own, or the one that `MILLRACE_TEST_CLICKHOUSE_DSN` names."""
+    if (dsn := os.environ.get("MILLRACE_TEST_CLICKHOUSE_DSN")) is not None:
+        yield parse_dsn(dsn)
+        return
+    if find_spec("chdb") is None:  # importing it would forbid every later fork of this process
+        pytest.skip("needs the extra 'local', or MILLRACE_TEST_CLICKHOUSE_DSN")
+    from tests.integration.sql.house import House
+
+    house = House(tmp_path_factory.mktemp("clickhouse") / "data")
+    yield ClickHouseAddress("127.0.0.1", int(house.said["port"]), "default", user="default")
+    house.end()
+
+
 @pytest.fixture
-def clickhouse() -> ClickHouseAddress:
-    """A ClickHouse that may be written to, with a database of the test's own that does not exist yet."""
-    dsn = os.environ.get("MILLRACE_TEST_CLICKHOUSE_DSN")
-    if dsn is None:
-        pytest.skip("set MILLRACE_TEST_CLICKHOUSE_DSN to a ClickHouse that may be written to")
-    return replace(parse_dsn(dsn), database=f"test_{uuid.uuid4().hex[:8]}")
+def clickhouse(clickhouse_server: ClickHouseAddress) -> ClickHouseAddress:
+    """That server, with a database of the test's own that does not exist yet."""
+    return replace(clickhouse_server, database=f"test_{uuid.uuid4().hex[:8]}")
 
 
 @pytest.fixture
