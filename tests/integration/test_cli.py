@@ -26,7 +26,8 @@ class Up:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("MILLRACE_")}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "pipeline", "up", "--data-dir", str(data_dir), "--port", str(self.port),
-             "--kafka-port", str(self.kafka_port), "--sql-port", str(random_free_port())],
+             "--kafka-port", str(self.kafka_port), "--sql-port", str(random_free_port()),
+             "--admin-port", str(random_free_port())],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=clean, start_new_session=True,
         )  # fmt: skip
         self.ready = self.line("all")

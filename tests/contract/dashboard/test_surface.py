@@ -78,7 +78,7 @@ async def test_an_order_of_a_foreign_page_is_refused(headers: dict[str, str], st
         assert (answer.status_code, memory.orders) == (status, [])
 
 
-@pytest.mark.parametrize("path", [*GETS, "/healthz", "/readyz", "/static/dashboard.js"])
+@pytest.mark.parametrize("path", [*GETS, "/static/dashboard.js", "/nothing"])
 async def test_a_name_that_was_rebound_to_this_address_is_refused(path: str) -> None:
     async with surface(Memory()) as client:
         assert (await client.get(path, headers={"host": "evil.example:8081"})).status_code == 421
@@ -113,9 +113,9 @@ async def test_with_a_key_everything_needs_it(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-async def test_health_needs_no_key(path: str) -> None:
+async def test_health_needs_no_key_and_no_name(path: str) -> None:
     async with surface(Memory(), Access(key=KEY)) as client:
-        assert (await client.get(path)).status_code == 200
+        assert (await client.get(path, headers={"host": "10.1.2.3:8081"})).status_code == 200
 
 
 async def test_readiness_is_that_of_the_stage() -> None:
@@ -287,3 +287,12 @@ async def test_a_method_that_is_none_is_refused() -> None:
     async with surface(Memory()) as client:
         answer: httpx.Response = await client.put("/admin/breakers", headers=JSON)
         assert (answer.status_code, "POST" in answer.headers["allow"]) == (405, True)
+
+
+async def test_a_mistake_of_ours_is_an_answer_too(caplog: pytest.LogCaptureFixture) -> None:
+    memory = Memory(answers={})  # nobody knows the question
+    async with surface(memory) as client:
+        answer = await client.get("/dash/figures")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "admin surface" in caplog.text
