@@ -79,9 +79,9 @@ class AdminStage:
         except breakers.NotCarriedOut as error:
             raise NoAnswer(str(error)) from None
 
-    async def _explain(self, request_id: str) -> dict[str, Any] | None:
+    async def _explain(self, request_id: str, tenant: str | None) -> dict[str, Any] | None:
         try:
-            document = await explain.explain(self._where, self._reader, request_id)
+            document = await explain.explain(self._where, self._reader, request_id, tenant=tenant)
         except KafkaError:
             raise NoAnswer("the broker does not answer") from None
         return document if explain.is_found(document) else None

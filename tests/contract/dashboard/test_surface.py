@@ -178,7 +178,7 @@ async def test_a_request_is_explained_as_json_and_as_a_page() -> None:
         assert "&lt;script&gt;alert" in page
 
 
-@pytest.mark.parametrize("request_id", ["r-2", "a%20b", "x" * 129, "%27%20OR%201"])
+@pytest.mark.parametrize("request_id", ["r-2", "r-1?tenant=other", "a%20b", "x" * 129, "%27%20OR%201"])
 @pytest.mark.parametrize("path", ["/admin/explain/", "/requests/"])
 async def test_an_unknown_request_is_not_found(path: str, request_id: str) -> None:
     async with surface(Memory()) as client:
@@ -254,7 +254,7 @@ async def test_tables_escape_what_they_show_and_lead_to_the_request() -> None:
     async with surface(Memory(answers=ANSWERS)) as client:
         page = (await client.get("/dash/tables")).text
         assert "&lt;b&gt;acme&lt;/b&gt;" in page
-        assert 'href="/requests/r-1"' in page
+        assert 'href="/requests/r-1?tenant=acme"' in page
 
 
 async def test_a_range_and_a_tenant_go_into_parameters_only() -> None:
