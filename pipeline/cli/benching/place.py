@@ -93,6 +93,7 @@ async def _start_platform(folder: Path, base_url: str) -> Process:
     return await _start(
         "-m", "pipeline", "up", "--data-dir", str(folder / "data"), "--broker", "kafka",
         "--kafka-port", str(kafka), "--port", str(port), "--sql-port", str(random_free_port(besides=port)),
+        "--admin-port", str(random_free_port(besides=port)),
         env=env, stdin=DEVNULL,
     )  # fmt: skip
 
