@@ -77,6 +77,7 @@ ROLLUPS: Final = (
     Rollup("spend_by_hour", "costs", "hour", "toStartOfHour(at)"),
     Rollup("latency_by_hour", "attempts", "hour", "toStartOfHour(started_at)"),
     Rollup("quality_by_day", "responses", "day", "toDate(finished_at)"),
+    Rollup("traffic_by_10_minutes", "responses", "bucket", "toStartOfTenMinutes(finished_at)"),
 )
 
 _BY_TOPIC: Final = {table.topic.name: table for table in TABLES}

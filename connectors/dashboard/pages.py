@@ -85,10 +85,10 @@ class Pages:
         return self._html(template, away=None, of=of, is_exact=is_exact, refresh_s=_REFRESH_S[of.name], **found)
 
     async def _ask(self, name: str, of: Window, *, is_exact: bool) -> list[Row]:
-        return await self._desk.ask(statement(name, is_exact=is_exact), **of.parameters)
+        return await self._desk.ask(statement(name, is_exact=is_exact, step_s=of.step_s), **of.parameters)
 
     async def _is_exact(self, of: Window) -> bool:
-        (size,) = await self._ask("size", of, is_exact=True)
+        (size,) = await self._ask("size", of, is_exact=False)
         return int(max(size["responses"], size["costs"])) <= EXACT_RECORDS
 
     def _window(self, request: web.Request) -> Window:

@@ -2,6 +2,7 @@
 
 A request's outcome is its first record. Looking for it costs a sort, so that beyond EXACT_RECORDS the records themselves are
 counted: then a request that was answered twice, after a kill, counts twice. Lines that end in `-- exact` make the difference.
+Where the steps of a range are coarse enough, records are not counted but taken from rollups (`<name>_rolled.sql`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,6 +21,11 @@ RANGES: Final[Mapping[str, tuple[int, int]]] = {
     "15m": (15 * 60, 10), "1h": (3600, 30), "24h": (24 * 3600, 600), "7d": (7 * 24 * 3600, 3600),
 }  # fmt: skip
 """Name -> length and step of the plots, in seconds."""
+
+_ROLLED_S: Final[Mapping[str, int]] = {
+    "size": 600, "totals": 600, "series": 600, "spend": 3600, "spend_by_tenant": 3600, "spend_by_model": 3600,
+}  # fmt: skip
+"""How long the hours of its rollup are, in seconds."""
 
 _SQL: Final = Path(__file__).parent / "sql"
 _EXACT: Final = "-- exact"
@@ -48,9 +54,10 @@ def window(name: str, now_ms: int, tenant: str = "") -> Window:
 
 
 @cache
-def statement(name: str, *, is_exact: bool = True) -> str:
-    """The SQL of a question."""
-    lines = (_SQL / f"{name}.sql").read_text(encoding="utf-8").splitlines()
+def statement(name: str, *, is_exact: bool = True, step_s: int = 1) -> str:
+    """The SQL of a question; `step_s` is the step of the range that it is about."""
+    is_rolled = not is_exact and name in _ROLLED_S and step_s % _ROLLED_S[name] == 0
+    lines = (_SQL / f"{name}_rolled.sql" if is_rolled else _SQL / f"{name}.sql").read_text(encoding="utf-8").splitlines()
     return "\n".join(line.removesuffix(_EXACT) for line in lines if is_exact or not line.endswith(_EXACT))
 
 

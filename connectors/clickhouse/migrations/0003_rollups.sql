@@ -124,3 +124,38 @@ SELECT
     quantilesTDigestIfState(0.5, 0.95, 0.99)(ifNull(r.timings_ms_total, 0), r.timings_ms_total IS NOT NULL) AS total
 FROM responses AS r
 GROUP BY tenant, day, route, model, role, kafka_partition;
+
+-- What callers saw, by ten minutes: `first_token`, `total`, `added` are states of quantilesTDigest(0.5, 0.95, 0.99), in ms.
+CREATE TABLE IF NOT EXISTS traffic_by_10_minutes
+(
+    bucket DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    tenant LowCardinality(String),
+    kafka_partition UInt16,
+    requests SimpleAggregateFunction(sum, UInt64),
+    errors SimpleAggregateFunction(sum, UInt64),
+    first_token AggregateFunction(quantilesTDigestIf(0.5, 0.95, 0.99), Int64, UInt8),
+    total AggregateFunction(quantilesTDigestIf(0.5, 0.95, 0.99), Int64, UInt8),
+    added AggregateFunction(quantilesTDigestIf(0.5, 0.95, 0.99), Int64, UInt8)
+)
+ENGINE = ${replicated}AggregatingMergeTree
+PARTITION BY toYYYYMM(bucket)
+ORDER BY (bucket, tenant, kafka_partition)
+TTL bucket + INTERVAL 400 DAY
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS traffic_by_10_minutes_view TO traffic_by_10_minutes AS
+SELECT
+    toStartOfTenMinutes(r.finished_at) AS bucket,
+    r.tenant AS tenant,
+    r.kafka_partition AS kafka_partition,
+    count() AS requests,
+    countIf(r.outcome = 'error') AS errors,
+    quantilesTDigestIfState(0.5, 0.95, 0.99)(ifNull(r.timings_ms_first_token, 0), r.timings_ms_first_token IS NOT NULL) AS first_token,
+    quantilesTDigestIfState(0.5, 0.95, 0.99)(ifNull(r.timings_ms_total, 0), r.timings_ms_total IS NOT NULL) AS total,
+    quantilesTDigestIfState(0.5, 0.95, 0.99)(
+        ifNull(r.timings_ms_total - r.timings_ms_provider, 0),
+        r.outcome = 'ok' AND r.attempts = 1 AND r.timings_ms_provider IS NOT NULL
+    ) AS added
+FROM responses AS r
+WHERE r.role = 'primary'
+GROUP BY bucket, tenant, kafka_partition;

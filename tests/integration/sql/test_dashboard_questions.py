@@ -136,6 +136,27 @@ async def test_a_request_is_its_first_record_in_the_range_and_the_role(warehouse
     assert {(row["request_id"], row["outcome"]) for row in recent} == {("r-1", "error"), ("r-2", "ok")}
 
 
+@pytest.mark.parametrize("name", ["24h", "7d"])
+async def test_rollups_say_what_the_records_say(warehouse: Warehouse, name: str) -> None:
+    tenant = f"rolled-{name}"
+    await warehouse.put("responses.v1", [response(tenant, f"r-{n}", age_ms=n * 60_000) for n in range(30)])
+    await warehouse.put("responses.v1", [response(tenant, "r-40", outcome="error", error=Outcome("internal", "x"))])
+    of = window(name, NOW_MS, tenant)
+    ways = [
+        [await warehouse.reader.rows(statement(question, is_exact=False, step_s=step_s), **of.parameters)
+         for question in ("totals", "series")]
+        for step_s in (1, of.step_s)
+    ]  # fmt: skip
+    (records_total, records_series), (rolled_total, rolled_series) = ways
+    assert [(row["requests"], row["errors"]) for row in rolled_total] == [(31, 1)]
+    assert len(rolled_series) == len(records_series)
+    for by_record, rolled in zip(records_total + records_series, rolled_total + rolled_series, strict=True):
+        assert {key: rolled[key] for key in ("requests", "errors")} == {key: by_record[key] for key in ("requests", "errors")}
+        assert rolled.get("bucket") == by_record.get("bucket")
+        for figure in ("first_token_ms", "total_ms", "added_ms"):
+            assert rolled[figure] == pytest.approx(by_record[figure][: len(rolled[figure])], rel=0.05)
+
+
 async def test_spend_is_exact_and_a_line_that_was_booked_twice_counts_once(warehouse: Warehouse) -> None:
     large = 2**53 + 1
     lines = [cost("spender", "c-1", large), cost("spender", "c-2", 7, model="m-2", role="shadow")]

@@ -8,7 +8,7 @@ from connectors.dashboard import questions
 from connectors.dashboard.questions import FIGURES, RANGES, TABLES, rates, statement, window
 
 NOW_MS = 1_795_860_007_123
-FILES = sorted(path.stem for path in (Path(questions.__file__).parent / "sql").glob("*.sql"))
+FILES = sorted(path.stem for path in SQL.glob("*.sql") if not path.stem.endswith("_rolled"))
 
 
 @pytest.mark.parametrize("name", RANGES)
@@ -26,8 +26,21 @@ def test_times_are_parameters_in_utc_to_the_millisecond() -> None:
     }  # fmt: skip
 
 
-def test_every_file_is_a_question() -> None:
+def test_every_file_is_a_question_or_its_way_by_a_rollup() -> None:
     assert sorted({*FIGURES, *TABLES, "series", "size"}) == FILES
+
+
+def test_rollups_answer_where_records_are_counted_and_steps_are_as_coarse_as_they() -> None:
+    ways = {
+        step_s: {name for name in FILES if "rollup" in statement(name, is_exact=False, step_s=step_s)}
+        for step_s in (10, 600, 3600)
+    }
+    assert ways == {
+        10: set(),
+        600: {"size", "series", "totals"},
+        3600: {"size", "series", "totals", "spend", "spend_by_tenant", "spend_by_model"},
+    }
+    assert all("rollup" not in statement(name, is_exact=True, step_s=3600) for name in FILES)
 
 
 @pytest.mark.parametrize("name", FILES)
