@@ -298,6 +298,7 @@ CREATE TABLE IF NOT EXISTS breaker_transitions
     cause LowCardinality(String) CODEC(ZSTD(1)),
     last_error LowCardinality(Nullable(String)) CODEC(ZSTD(1)),
     forced Bool CODEC(ZSTD(1)),
+    probe_until Nullable(DateTime64(3, 'UTC')) CODEC(Delta(8), ZSTD(1)),
     kafka_partition UInt16 CODEC(T64, ZSTD(1)),
     kafka_offset UInt64 CODEC(Delta(8), ZSTD(1)),
     INDEX offset_index kafka_offset TYPE minmax GRANULARITY 1,
