@@ -1,5 +1,6 @@
 """The stage `admin` beside a running platform: over HTTP, and in a real Chromium that clicks."""
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -193,6 +194,18 @@ async def test_an_operator_holds_an_endpoint_by_clicking(
     assert (await ask(running, "gpt-4.1-nano", client)).status_code == 200
     assert faults == []
     await context.close()
+
+
+@IN_MODULE
+async def test_transitions_of_breakers_become_rows(running: Platform, client: httpx.AsyncClient) -> None:
+    """The page above and the tables tell the same story."""
+    for word in ("open", "auto"):
+        await client.post(f"{running.surface}/admin/breakers", json={"endpoint": ENDPOINT, "order": word})
+    (row,) = [r for r in (await client.get(f"{running.surface}/admin/breakers")).json() if r["endpoint"] == ENDPOINT]
+    seen = "SELECT max(epoch) FROM breaker_transitions WHERE endpoint = 'other/gpt-4.1-nano/us'"
+    async with asyncio.timeout(30):
+        while await sql(running, client, seen) < row["epoch"]:  # noqa: ASYNC110  the sink is another process
+            await asyncio.sleep(0.2)
 
 
 @IN_BROWSER
