@@ -57,7 +57,9 @@ def window(name: str, now_ms: int, tenant: str = "") -> Window:
 def statement(name: str, *, is_exact: bool = True, step_s: int = 1) -> str:
     """The SQL of a question; `step_s` is the step of the range that it is about."""
     is_rolled = not is_exact and name in _ROLLED_S and step_s % _ROLLED_S[name] == 0
-    lines = (_SQL / f"{name}_rolled.sql" if is_rolled else _SQL / f"{name}.sql").read_text(encoding="utf-8").splitlines()
+    lines = (
+        (_SQL / f"{name}_rolled.sql" if is_rolled else _SQL / f"{name}.sql").read_text(encoding="utf-8").splitlines()
+    )
     return "\n".join(line.removesuffix(_EXACT) for line in lines if is_exact or not line.endswith(_EXACT))
 
 

@@ -139,7 +139,7 @@ async def test_a_request_is_its_first_record_in_the_range_and_the_role(warehouse
 @pytest.mark.parametrize("name", ["24h", "7d"])
 async def test_rollups_say_what_the_records_say(warehouse: Warehouse, name: str) -> None:
     tenant = f"rolled-{name}"
-    await warehouse.put("responses.v1", [response(tenant, f"r-{n}", age_ms=n * 60_000) for n in range(30)])
+    await warehouse.put("responses.v1", [response(tenant, f"r-{n}", age_ms=(n + 1) * 60_000) for n in range(30)])
     await warehouse.put("responses.v1", [response(tenant, "r-40", outcome="error", error=Outcome("internal", "x"))])
     of = window(name, NOW_MS, tenant)
     ways = [
@@ -151,7 +151,9 @@ async def test_rollups_say_what_the_records_say(warehouse: Warehouse, name: str)
     assert [(row["requests"], row["errors"]) for row in rolled_total] == [(31, 1)]
     assert len(rolled_series) == len(records_series)
     for by_record, rolled in zip(records_total + records_series, rolled_total + rolled_series, strict=True):
-        assert {key: rolled[key] for key in ("requests", "errors")} == {key: by_record[key] for key in ("requests", "errors")}
+        assert {key: rolled[key] for key in ("requests", "errors")} == {
+            key: by_record[key] for key in ("requests", "errors")
+        }
         assert rolled.get("bucket") == by_record.get("bucket")
         for figure in ("first_token_ms", "total_ms", "added_ms"):
             assert rolled[figure] == pytest.approx(by_record[figure][: len(rolled[figure])], rel=0.05)

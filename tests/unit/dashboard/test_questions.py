@@ -8,7 +8,9 @@ from connectors.dashboard import questions
 from connectors.dashboard.questions import FIGURES, RANGES, TABLES, rates, statement, window
 
 NOW_MS = 1_795_860_007_123
-FILES = sorted(path.stem for path in (Path(questions.__file__).parent / "sql").glob("*.sql") if not path.stem.endswith("_rolled"))
+FILES = sorted(
+    path.stem for path in (Path(questions.__file__).parent / "sql").glob("*.sql") if not path.stem.endswith("_rolled")
+)
 
 
 @pytest.mark.parametrize("name", RANGES)
