@@ -78,6 +78,8 @@ ROLLUPS: Final = (
     Rollup("latency_by_hour", "attempts", "hour", "toStartOfHour(started_at)"),
     Rollup("quality_by_day", "responses", "day", "toDate(finished_at)"),
     Rollup("traffic_by_10_minutes", "responses", "bucket", "toStartOfTenMinutes(finished_at)"),
+    Rollup("traffic_by_hour", "responses", "bucket", "toStartOfHour(finished_at)"),
+    Rollup("answers_by_hour", "responses", "bucket", "toStartOfHour(finished_at)"),
 )
 
 _BY_TOPIC: Final = {table.topic.name: table for table in TABLES}

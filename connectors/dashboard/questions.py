@@ -2,7 +2,7 @@
 
 A request's outcome is its first record. Looking for it costs a sort, so that beyond EXACT_RECORDS the records themselves are
 counted: then a request that was answered twice, after a kill, counts twice. Lines that end in `-- exact` make the difference.
-Where the steps of a range are coarse enough, records are not counted but taken from rollups (`<name>_rolled.sql`).
+Where the steps of a range are as coarse as those of a rollup, its rows are added instead (`<name>_by_hour.sql`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,10 +22,8 @@ RANGES: Final[Mapping[str, tuple[int, int]]] = {
 }  # fmt: skip
 """Name -> length and step of the plots, in seconds."""
 
-_ROLLED_S: Final[Mapping[str, int]] = {
-    "size": 600, "totals": 600, "series": 600, "spend": 3600, "spend_by_tenant": 3600, "spend_by_model": 3600,
-}  # fmt: skip
-"""How long the hours of its rollup are, in seconds."""
+_ROLLUPS: Final = ((3600, "by_hour"), (600, "by_10_minutes"))
+"""Step in seconds, what the name of such a question's file ends with; the coarsest first."""
 
 _SQL: Final = Path(__file__).parent / "sql"
 _EXACT: Final = "-- exact"
@@ -56,10 +54,9 @@ def window(name: str, now_ms: int, tenant: str = "") -> Window:
 @cache
 def statement(name: str, *, is_exact: bool = True, step_s: int = 1) -> str:
     """The SQL of a question; `step_s` is the step of the range that it is about."""
-    is_rolled = not is_exact and name in _ROLLED_S and step_s % _ROLLED_S[name] == 0
-    lines = (
-        (_SQL / f"{name}_rolled.sql" if is_rolled else _SQL / f"{name}.sql").read_text(encoding="utf-8").splitlines()
-    )
+    ways = [_SQL / f"{name}_{rollup}.sql" for rollup_s, rollup in _ROLLUPS if not is_exact and step_s % rollup_s == 0]
+    path = next((way for way in ways if way.exists()), _SQL / f"{name}.sql")
+    lines = path.read_text(encoding="utf-8").splitlines()
     return "\n".join(line.removesuffix(_EXACT) for line in lines if is_exact or not line.endswith(_EXACT))
 
 

@@ -159,3 +159,68 @@ SELECT
 FROM responses AS r
 WHERE r.role = 'primary'
 GROUP BY bucket, tenant, kafka_partition;
+
+-- What callers saw, by hour: `first_token`, `total`, `added` are states of quantilesTDigest(0.5, 0.95, 0.99), in ms.
+CREATE TABLE IF NOT EXISTS traffic_by_hour
+(
+    bucket DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    tenant LowCardinality(String),
+    kafka_partition UInt16,
+    requests SimpleAggregateFunction(sum, UInt64),
+    errors SimpleAggregateFunction(sum, UInt64),
+    first_token AggregateFunction(quantilesTDigestIf(0.5, 0.95, 0.99), Int64, UInt8),
+    total AggregateFunction(quantilesTDigestIf(0.5, 0.95, 0.99), Int64, UInt8),
+    added AggregateFunction(quantilesTDigestIf(0.5, 0.95, 0.99), Int64, UInt8)
+)
+ENGINE = ${replicated}AggregatingMergeTree
+PARTITION BY toYYYYMM(bucket)
+ORDER BY (bucket, tenant, kafka_partition)
+TTL bucket + INTERVAL 400 DAY
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS traffic_by_hour_view TO traffic_by_hour AS
+SELECT
+    toStartOfHour(r.finished_at) AS bucket,
+    r.tenant AS tenant,
+    r.kafka_partition AS kafka_partition,
+    count() AS requests,
+    countIf(r.outcome = 'error') AS errors,
+    quantilesTDigestIfState(0.5, 0.95, 0.99)(ifNull(r.timings_ms_first_token, 0), r.timings_ms_first_token IS NOT NULL) AS first_token,
+    quantilesTDigestIfState(0.5, 0.95, 0.99)(ifNull(r.timings_ms_total, 0), r.timings_ms_total IS NOT NULL) AS total,
+    quantilesTDigestIfState(0.5, 0.95, 0.99)(
+        ifNull(r.timings_ms_total - r.timings_ms_provider, 0),
+        r.outcome = 'ok' AND r.attempts = 1 AND r.timings_ms_provider IS NOT NULL
+    ) AS added
+FROM responses AS r
+WHERE r.role = 'primary'
+GROUP BY bucket, tenant, kafka_partition;
+
+-- Who answered, by hour.
+CREATE TABLE IF NOT EXISTS answers_by_hour
+(
+    bucket DateTime('UTC') CODEC(Delta(4), ZSTD(1)),
+    tenant LowCardinality(String),
+    provider LowCardinality(String),
+    model LowCardinality(String),
+    kafka_partition UInt16,
+    requests SimpleAggregateFunction(sum, UInt64),
+    failed_over SimpleAggregateFunction(sum, UInt64)
+)
+ENGINE = ${replicated}AggregatingMergeTree
+PARTITION BY toYYYYMM(bucket)
+ORDER BY (bucket, tenant, provider, model, kafka_partition)
+TTL bucket + INTERVAL 400 DAY
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS answers_by_hour_view TO answers_by_hour AS
+SELECT
+    toStartOfHour(r.finished_at) AS bucket,
+    r.tenant AS tenant,
+    ifNull(r.provider, '') AS provider,
+    ifNull(r.model, '') AS model,
+    r.kafka_partition AS kafka_partition,
+    count() AS requests,
+    countIf(r.attempts > 1) AS failed_over
+FROM responses AS r
+WHERE r.role = 'primary' AND r.outcome = 'ok'
+GROUP BY bucket, tenant, provider, model, kafka_partition;

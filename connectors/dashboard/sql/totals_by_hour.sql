@@ -1,0 +1,10 @@
+-- The same as `totals`, out of the rollup by hour.
+SELECT
+    sum(t.requests) AS requests,
+    sum(t.errors) AS errors,
+    quantilesTDigestIfMerge(0.5, 0.95, 0.99)(first_token) AS first_token_ms,
+    quantilesTDigestIfMerge(0.5, 0.95, 0.99)(total) AS total_ms,
+    quantilesTDigestIfMerge(0.5, 0.95, 0.99)(added) AS added_ms
+FROM traffic_by_hour AS t
+WHERE bucket >= {from:DateTime64(3, 'UTC')} AND bucket < {to:DateTime64(3, 'UTC')}
+    AND ({tenant:String} = '' OR tenant = {tenant:String})
