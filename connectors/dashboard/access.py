@@ -10,13 +10,13 @@
 import base64
 import binascii
 import hmac
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import urlsplit
 
-__all__ = ["Access", "KeyRequired", "Refused", "is_loopback"]
+from connectors.origin import called_name, is_foreign_page, is_loopback
+
+__all__ = ["Access", "KeyRequired", "Refused"]
 
 _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
 
@@ -56,7 +56,7 @@ class Access:
         """Raises Refused."""
         if path in _OPEN_PATHS:
             return
-        if not self._is_known(_name(f"//{headers.get('Host', '')}")):
+        if not self._is_known(called_name(headers)):
             raise Refused(421, "this address is not served under that name")
         if self.key is not None and not _opens(headers.get("Authorization", ""), self.key):
             raise Refused(401, "the admin key is needed")
@@ -67,20 +67,10 @@ class Access:
         return is_loopback(name) or name in {self.host.lower(), *(known.lower() for known in self.names)}
 
 
-def is_loopback(host: str) -> bool:
-    """A name or address without port and brackets."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
 def _check_order(headers: Mapping[str, str]) -> None:
     if headers.get("Content-Type", "").partition(";")[0].strip().lower() != "application/json":
         raise Refused(415, "send JSON, with content-type application/json")
-    origin = headers.get("Origin")
-    is_foreign = origin is not None and _netloc(origin) != headers.get("Host", "")
-    if is_foreign or headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+    if is_foreign_page(headers):
         raise Refused(403, "orders of other pages are not taken")
 
 
@@ -98,18 +88,4 @@ def _password(token: str) -> str:
     try:
         return base64.b64decode(token, validate=True).decode().partition(":")[2]
     except (binascii.Error, ValueError):
-        return ""
-
-
-def _name(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
-
-
-def _netloc(origin: str) -> str:
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:
         return ""

@@ -9,15 +9,14 @@
 import base64
 import binascii
 import hmac
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
+from connectors.origin import called_name, is_foreign_page, is_loopback
 from connectors.sql_endpoint.errors import SqlError
 
-__all__ = ["Caller", "Passwords", "identify", "is_loopback", "refuse_pages"]
+__all__ = ["Caller", "Passwords", "identify", "refuse_pages"]
 
 _WRITERS: Final = frozenset({"default", "millrace"})
 _READER: Final = "reader"
@@ -79,14 +78,6 @@ def _opens(user: str, password: str, passwords: Passwords) -> bool:
     return is_key or (is_reader and user == _READER)
 
 
-def is_loopback(host: str) -> bool:
-    """A name or address without port and brackets."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
-
-
 def refuse_pages(headers: Mapping[str, str], *, has_password: bool) -> None:
     """Refuse what a web page may have sent, where no password stands between.
 
@@ -95,24 +86,7 @@ def refuse_pages(headers: Mapping[str, str], *, has_password: bool) -> None:
     """
     if has_password:
         return
-    host, origin = headers.get("Host", ""), headers.get("Origin")
-    if host and not is_loopback(_name(f"//{host}")):
+    if headers.get("Host") and not is_loopback(called_name(headers)):
         raise SqlError(497, "this address is served under loopback names only")
-    if origin is not None and _netloc(origin) != host:
+    if is_foreign_page(headers):
         raise SqlError(497, "requests of web pages are not served")
-    if headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
-        raise SqlError(497, "requests of web pages are not served")
-
-
-def _name(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
-
-
-def _netloc(origin: str) -> str:
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:
-        return ""

@@ -20,9 +20,10 @@ from typing import Final
 
 from aiohttp import web
 
+from connectors.origin import is_loopback
 from connectors.sql_endpoint.asking import Ask, read_ask
 from connectors.sql_endpoint.bodies import Body, Text, read_text
-from connectors.sql_endpoint.callers import Caller, Passwords, identify, is_loopback, refuse_pages
+from connectors.sql_endpoint.callers import Caller, Passwords, identify, refuse_pages
 from connectors.sql_endpoint.encodings import Encoder, choose, decoder, encoder
 from connectors.sql_endpoint.engine import Engine
 from connectors.sql_endpoint.errors import KeyRequired, SqlError

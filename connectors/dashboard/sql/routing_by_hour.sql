@@ -1,4 +1,4 @@
--- The same as `routing`, out of the rollup by hour.
+-- Who answered. A model has one provider: out of the rollup by hour.
 SELECT model, any(a.provider) AS provider, sum(a.requests) AS requests, sum(a.failed_over) AS failed_over
 FROM answers_by_hour AS a
 WHERE bucket >= {from:DateTime64(3, 'UTC')} AND bucket < {to:DateTime64(3, 'UTC')}

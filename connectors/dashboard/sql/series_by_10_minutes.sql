@@ -1,4 +1,4 @@
--- The same as `series`, out of the rollup by ten minutes.
+-- The same over time: out of the rollup by ten minutes.
 SELECT
     toUnixTimestamp(toStartOfInterval(t.bucket, toIntervalSecond({step_s:UInt32}))) AS bucket,
     sum(t.requests) AS requests,

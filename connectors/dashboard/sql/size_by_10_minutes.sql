@@ -1,4 +1,4 @@
--- The same as `size`, out of the rollups; of the ledger in whole hours.
+-- How many records a range has, to choose between applying the first-record rule and counting records: out of the rollup by ten minutes. Of the ledger in whole hours.
 SELECT
     (
         SELECT sum(requests) FROM traffic_by_10_minutes

@@ -1,4 +1,4 @@
--- The same as `spend_by_tenant`, out of the rollup by hour.
+-- What was booked, by tenant; every role: out of the rollup by hour.
 SELECT tenant, sum(s.cost_nano_usd) AS cost_nano_usd, sum(s.lines) AS lines
 FROM spend_by_hour AS s
 WHERE hour >= {from:DateTime64(3, 'UTC')} AND hour < {to:DateTime64(3, 'UTC')}

@@ -1,4 +1,4 @@
--- The same as `totals`, out of the rollup by ten minutes.
+-- Requests that ended, those that failed, and how long they took. `added`: total less the provider's own time: out of the rollup by ten minutes.
 SELECT
     sum(t.requests) AS requests,
     sum(t.errors) AS errors,

@@ -4,7 +4,8 @@ import base64
 
 import pytest
 
-from connectors.sql_endpoint.callers import Passwords, identify, is_loopback, refuse_pages
+from connectors.origin import is_loopback
+from connectors.sql_endpoint.callers import Passwords, identify, refuse_pages
 from connectors.sql_endpoint.errors import SqlError
 
 
