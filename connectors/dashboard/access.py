@@ -1,9 +1,10 @@
 """Who is let in. Pure.
 
-1. the `Host` must be a loopback name or one that is configured: a page that rebinds its own name to this address is refused
-2. with a key, everything but health needs it: `Authorization: Bearer`, or Basic with the key as password, which is what a
-   browser can be asked for
-3. an order is JSON and comes from no foreign page: a form cannot be JSON, and a script of another origin is not let
+1. health is for everybody, under any name: it says nothing else
+2. the `Host` must be a loopback name or one that is configured: a page that rebinds its own name to this address is refused
+3. with a key everything needs it: `Authorization: Bearer`, or Basic with the key as password, which is what a browser can
+   be asked for
+4. an order is JSON and comes from no foreign page: a form cannot be JSON, and a script of another origin is not let
 """
 
 import base64
@@ -53,10 +54,10 @@ class Access:
 
     def check(self, method: str, path: str, headers: Mapping[str, str]) -> None:
         """Raises Refused."""
-        if not self._is_known(_name(f"//{headers.get('Host', '')}")):
-            raise Refused(421, "this address is not served under that name")
         if path in _OPEN_PATHS:
             return
+        if not self._is_known(_name(f"//{headers.get('Host', '')}")):
+            raise Refused(421, "this address is not served under that name")
         if self.key is not None and not _opens(headers.get("Authorization", ""), self.key):
             raise Refused(401, "the admin key is needed")
         if method not in ("GET", "HEAD"):

@@ -10,11 +10,11 @@ from aiohttp import web
 
 from connectors.dashboard.answers import document, problem
 from connectors.dashboard.children import merged, scrape, targets
-from connectors.dashboard.desk import Desk, NoAnswer, UnknownEndpoint, UnknownOrder
+from connectors.dashboard.desk import Desk, NoAnswer, Row, UnknownEndpoint, UnknownOrder
 
-__all__ = ["REQUEST_ID", "Api"]
+__all__ = ["Api", "explained"]
 
-REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _LATER: Final = ("budgets", "keys", "shadows", "replays")
 
 
@@ -80,15 +80,20 @@ class Api:
             return problem(503, "no_answer", str(error))
 
     async def explain(self, request: web.Request) -> web.Response:
-        request_id = request.match_info["id"]
         try:
-            found = await self._desk.explain(request_id) if REQUEST_ID.fullmatch(request_id) else None
+            found = await explained(self._desk, request)
         except NoAnswer as error:
             return problem(503, "no_answer", str(error))
         return problem(404, "not_found", "no such request") if found is None else document(found)
 
     async def later(self, _request: web.Request) -> web.Response:
         return problem(501, "not_implemented_yet", "this part of the admin surface is not there yet")
+
+
+async def explained(desk: Desk, request: web.Request) -> Row | None:
+    """The document of the request in the path, of the tenant in the query if it says one. Raises NoAnswer."""
+    request_id = request.match_info["id"]
+    return await desk.explain(request_id, request.query.get("tenant")) if _ID.fullmatch(request_id) else None
 
 
 def _order(body: bytes) -> tuple[str | None, str | None]:

@@ -32,7 +32,7 @@ class Desk:
         breakers: every endpoint of the catalogue, by name.
         order: endpoint and word (open, close, auto); returns when it is carried out. Raises UnknownEndpoint, UnknownOrder,
             NoAnswer.
-        explain: the document of a request, None if there is none. Raises NoAnswer.
+        explain: request id and, where two use the same, tenant -> the document, None if there is none. Raises NoAnswer.
         dead_letters: the oldest first. Raises NoAnswer.
         config: what is in force; never a key.
         tenants: names of the catalogue.
@@ -43,7 +43,7 @@ class Desk:
 
     breakers: Callable[[], list[Row]]
     order: Callable[[str, str], Awaitable[None]]
-    explain: Callable[[str], Awaitable[Row | None]]
+    explain: Callable[[str, str | None], Awaitable[Row | None]]
     dead_letters: Callable[[], Awaitable[list[Row]]]
     config: Callable[[], Row]
     tenants: Callable[[], Sequence[str]]

@@ -13,7 +13,7 @@ import httpx
 from aiohttp import web
 
 from connectors.dashboard.answers import document, problem
-from connectors.dashboard.api import REQUEST_ID
+from connectors.dashboard.api import explained
 from connectors.dashboard.children import lags, scrape
 from connectors.dashboard.desk import Desk, NoAnswer, Row
 from connectors.dashboard.questions import EXACT_RECORDS, FIGURES, RANGES, TABLES, Window, rates, statement, window
@@ -67,7 +67,7 @@ class Pages:
     async def request(self, request: web.Request) -> web.Response:
         request_id = request.match_info["id"]
         try:
-            found = await self._desk.explain(request_id) if REQUEST_ID.fullmatch(request_id) else None
+            found = await explained(self._desk, request)
         except NoAnswer as error:
             return self._html("request.html", status=503, request_id=request_id, document=None, away=str(error))
         if found is None:

@@ -1,5 +1,6 @@
 """The surface on a port: who is let in, what every answer carries, and the routes of `api` and `pages`."""
 
+import logging
 from typing import Final
 
 import httpx
@@ -15,6 +16,8 @@ from connectors.dashboard.rendering import Renderer, StaticFile, static_files
 
 __all__ = ["serve"]
 
+log = logging.getLogger(__name__)
+
 _BODY_BYTES: Final = 16 * 1024
 _HEADERS: Final = {
     "Content-Security-Policy": (
@@ -26,7 +29,10 @@ _HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 _FOR_EVER: Final = "private, max-age=31536000, immutable"
-_CODES: Final = {401: "invalid_admin_key", 403: "forbidden", 415: "not_json", 421: "wrong_host"}
+_CODES: Final = {
+    401: "invalid_admin_key", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 413: "payload_too_large",
+    415: "not_json", 421: "wrong_host",
+}  # fmt: skip
 
 
 async def serve(desk: Desk, access: Access, port: int) -> web.AppRunner:
@@ -66,9 +72,12 @@ def _guard(access: Access) -> Middleware:
             if refused.status == 401:
                 answer.headers["WWW-Authenticate"] = 'Basic realm="millrace admin", charset="UTF-8"'
         except web.HTTPException as error:
-            answer = problem(error.status, "invalid_request" if error.status == 400 else error.reason, error.text or "")
+            answer = problem(error.status, _CODES.get(error.status, "invalid_request"), error.text or error.reason)
             if "Allow" in error.headers:
                 answer.headers["Allow"] = error.headers["Allow"]
+        except Exception:
+            log.exception("admin surface", extra={"path": request.path})
+            answer = problem(500, "internal", "see the log of the stage admin")
         answer.headers.update(_HEADERS)
         answer.headers.setdefault("Cache-Control", "no-store")
         return answer

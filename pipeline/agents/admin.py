@@ -3,7 +3,6 @@
 It owns nothing and reads without a group: it may be away, and any number may run.
 """
 
-import getpass
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -75,14 +74,14 @@ class AdminStage:
         try:
             await breakers.order(
                 self._board, self._tools.producers.deliver, self._tools.topic(t.SIGNALS.name),
-                endpoint=endpoint, forced=breakers.ORDERS[word], operator=getpass.getuser(),
+                endpoint=endpoint, forced=breakers.ORDERS[word], operator="admin",
             )  # fmt: skip
         except breakers.NotCarriedOut as error:
             raise NoAnswer(str(error)) from None
 
-    async def _explain(self, request_id: str) -> dict[str, Any] | None:
+    async def _explain(self, request_id: str, tenant: str | None) -> dict[str, Any] | None:
         try:
-            document = await explain.explain(self._where, self._reader, request_id)
+            document = await explain.explain(self._where, self._reader, request_id, tenant=tenant)
         except KafkaError:
             raise NoAnswer("the broker does not answer") from None
         return document if explain.is_found(document) else None

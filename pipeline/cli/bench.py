@@ -12,17 +12,34 @@ from pipeline.cli.options import JsonOption, print_json
 
 def bench(
     quick: Annotated[bool, typer.Option("--quick", help="About a minute: figures to see a change by.")] = False,
+    analytics: Annotated[
+        int | None, typer.Option("--analytics", metavar="N", help="Only the dashboard's questions, over N requests.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for bench.json and bench.md.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure a platform of its own against a simulated provider: added latency, throughput, CPU, memory."""
     from pipeline.cli.benching.report import document, write
 
-    found = document(asyncio.run(_bench(quick)))
+    found = document(asyncio.run(_bench(quick) if analytics is None else _analytics(analytics)))
     if out is not None:
         write(out, found)
     if as_json:
         print_json(found)
+
+
+async def _analytics(requests: int) -> list[dict[str, Any]]:
+    from rich.console import Console
+
+    from pipeline.cli.benching.analytics import analytics
+    from pipeline.cli.benching.report import draw
+
+    runs: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder, Console(stderr=True).status("making rows"):
+        async for run in analytics(Path(folder), requests):
+            runs.append(run)
+            draw(run)
+    return runs
 
 
 async def _bench(quick: bool) -> list[dict[str, Any]]:

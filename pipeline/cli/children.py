@@ -90,7 +90,7 @@ class Child:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "pipeline", *self.slot.arguments,
             env=self._env, stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, start_new_session=True, limit=_LINE_LIMIT,
-            preexec_fn=_dies_with(os.getpid()) if _LIBC is not None else None,
+            preexec_fn=_prepared(os.getpid(), self.slot.niceness),
         )  # fmt: skip
         self._process = process
         if self._stopping:  # asked to stop while it was being made
@@ -131,11 +131,13 @@ class Child:
         self._on_line(self, said)
 
 
-def _dies_with(parent: int) -> Callable[[], None]:
-    """Run in the child between fork and exec: SIGTERM when the supervisor's main thread ends."""
+def _prepared(parent: int, niceness: int) -> Callable[[], None]:
+    """Run in the child between fork and exec: its niceness, and (Linux) SIGTERM when the supervisor's main thread ends."""
 
     def prepare() -> None:
-        assert _LIBC is not None
+        os.nice(niceness)
+        if _LIBC is None:
+            return
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != parent:  # it died before we said so
             os._exit(1)

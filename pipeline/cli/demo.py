@@ -204,6 +204,7 @@ def closing_words(rows: Iterable[Row], running: Running, key: str, data_dir: Pat
         summary(rows),
         "",
         f"gateway   {running.gateway}",
+        f"dashboard {running.admin}",
         f"Kafka     {running.bootstrap}",
         f"demo key  {key}",
         "",

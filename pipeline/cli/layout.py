@@ -11,6 +11,8 @@ from urllib.parse import quote
 from pipeline.cli.errors import UsageError
 
 _FEW = ("gateway", "route+call", "health+retry", "admin")
+_ANALYTICS = frozenset({"sql", "sink", "admin"})
+_BACKGROUND = 10
 _SPLIT = ("gateway", "route", "call", "health", "retry", "admin")
 
 
@@ -29,6 +31,11 @@ class Slot:
     @property
     def stages(self) -> frozenset[str]:
         return frozenset(self.stage.split("+"))
+
+    @property
+    def niceness(self) -> int:
+        """Nobody waits for analytics: on a machine that is busy they take what requests leave."""
+        return _BACKGROUND if self.stages <= _ANALYTICS else 0
 
 
 def slots(

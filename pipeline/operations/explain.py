@@ -6,7 +6,10 @@ A document holds each event as it is, without bodies unless they are asked for (
 import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
+
+from aiokafka.errors import KafkaError
 
 from connectors.clickhouse.reader import Reader
 from connectors.clickhouse.store import StoreError
@@ -47,16 +50,24 @@ _ASKED: Final = (
 async def explain(
     where: Connection, reader: Reader | None, request_id: str, *, tenant: str | None = None
 ) -> dict[str, Any]:
-    """The document, without bodies. ClickHouse is asked first; what it does not have whole yet the topics do."""
+    """The document, without bodies: of ClickHouse if it has it whole, else of whoever knows more.
+
+    Raises:
+        KafkaError: The topics were needed, and ClickHouse knows nothing.
+    """
+    rows = _empty()
     if reader is not None:
-        try:
-            document = await from_rows(reader, request_id, tenant=tenant)
-        except StoreError:
-            pass  # away: that is what the topics are for
-        else:
-            if _is_whole(document):
-                return document
-    return await collect(where, request_id, tenant=tenant, bodies=False)
+        with suppress(StoreError):  # away: that is what the topics are for
+            rows = await from_rows(reader, request_id, tenant=tenant)
+    if _is_whole(rows):
+        return rows
+    try:
+        said = await collect(where, request_id, tenant=tenant, bodies=False)
+    except KafkaError:
+        if is_found(rows):
+            return rows
+        raise
+    return max(said, rows, key=_knows)
 
 
 async def from_rows(reader: Reader, request_id: str, *, tenant: str | None = None) -> dict[str, Any]:
@@ -88,6 +99,11 @@ async def collect(where: Connection, request_id: str, *, tenant: str | None, bod
 
 def is_found(document: Mapping[str, Any]) -> bool:
     return any(document[name] for name in _PLACES.values())
+
+
+def _knows(document: Mapping[str, Any]) -> int:
+    """Events in it."""
+    return sum(len(document[name]) if name in _MANY else document[name] is not None for name in _PLACES.values())
 
 
 def _empty() -> dict[str, Any]:

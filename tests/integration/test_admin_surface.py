@@ -223,7 +223,7 @@ async def test_a_recent_request_opens_its_explanation(running: Platform, request
     context = await browser.new_context()
     page = await opened(context, running, faults)
     await page.get_by_role("link", name=request_id).click()
-    await page.wait_for_url(f"**/requests/{request_id}")
+    await page.wait_for_url(f"**/requests/{request_id}?tenant=main")
     headings = await page.get_by_role("heading", level=2).all_text_contents()
     assert [
         name for name in ("Accepted", "Decided", "Call", "Booked", "Outcome") if name not in " ".join(headings)

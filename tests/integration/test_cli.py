@@ -22,11 +22,12 @@ class Up:
 
     def __init__(self, data_dir: Path) -> None:
         self.data_dir = data_dir
-        self.port, self.kafka_port = random_free_port(), random_free_port()
+        self.port, self.kafka_port, self.admin_port = random_free_port(), random_free_port(), random_free_port()
         clean = {name: value for name, value in os.environ.items() if not name.startswith("MILLRACE_")}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "pipeline", "up", "--data-dir", str(data_dir), "--port", str(self.port),
-             "--kafka-port", str(self.kafka_port), "--sql-port", str(random_free_port())],
+             "--kafka-port", str(self.kafka_port), "--sql-port", str(random_free_port()),
+             "--admin-port", str(self.admin_port)],
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=clean, start_new_session=True,
         )  # fmt: skip
         self.ready = self.line("all")
@@ -61,7 +62,9 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 def test_the_ready_line_names_everything(up: Up) -> None:
     assert up.ready["gateway"] == f"http://127.0.0.1:{up.port}"
     assert up.ready["kafka"] == f"127.0.0.1:{up.kafka_port}"
-    assert {process["stage"] for process in up.ready["processes"]} == {"gateway", "route+call", "health+retry", "sql"}
+    assert up.ready["admin"] == f"http://127.0.0.1:{up.admin_port}"
+    stages = {process["stage"] for process in up.ready["processes"]}
+    assert stages == {"gateway", "route+call", "health+retry", "sql", "sink", "admin"}
 
 
 def test_other_commands_find_it_by_its_data_dir(up: Up) -> None:

@@ -1,6 +1,6 @@
-"""The sink on a real broker and a real ClickHouse (`MILLRACE_TEST_CLICKHOUSE_DSN`): exactly once, whatever happens.
+"""The sink on a real broker and a real ClickHouse: exactly once, whatever happens.
 
-`MILLRACE_TEST_SINK_EVENTS` and `MILLRACE_TEST_SINK_KILLS` set the size of the run with kills.
+`MILLRACE_TEST_SINK_EVENTS`, `..._KILLS` and `..._SQL_KILLS` set the size of the run with kills.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ from connectors.clickhouse.address import ClickHouseAddress
 from connectors.clickhouse.tables import TABLES, table_of
 from schemas import headers as h
 from tests.integration.sink_house import SECRET, Events, Gate, House, house, until
+from tests.integration.sql.house import House as Sql
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
 
 EVENTS = int(os.environ.get("MILLRACE_TEST_SINK_EVENTS", "7000"))
 KILLS = int(os.environ.get("MILLRACE_TEST_SINK_KILLS", "6"))
+SQL_KILLS = int(os.environ.get("MILLRACE_TEST_SINK_SQL_KILLS", "2"))
 TOPICS = [table.topic.name for table in TABLES]
 
 
@@ -54,17 +57,30 @@ async def _send_all(at: House, events: Events, count: int) -> None:
         await at.send(topic, [events.any(topic, "quiet" if n % 3 else "open") for n in range(count // len(TOPICS))])
 
 
-async def test_every_event_is_one_row_though_the_sink_is_killed_again_and_again(at: House) -> None:
+@pytest.mark.skipif(find_spec("chdb") is None, reason="needs the extra 'local'")
+async def test_every_event_is_one_row_though_sink_and_clickhouse_are_killed_again_and_again(
+    broker: str, tmp_path: Path
+) -> None:
     chance, events = random.Random(11), _events(11)
-    await at.start()
-    for _ in range(KILLS):
-        await _send_all(at, events, EVENTS // KILLS)
-        await asyncio.sleep(chance.uniform(0, 1.2))  # a kill comes at any moment
-        await at.kill()
+    sql = Sql(tmp_path / "sql")
+    port = int(sql.said["port"])
+    address = ClickHouseAddress("127.0.0.1", port, user="default")
+    async with house(broker, address, None, tmp_path) as at:
         await at.start()
-    await at.settled(60 + EVENTS / 500)
-    at.assert_exact()
-    assert await at.stop() == 0
+        for number in range(KILLS):
+            await _send_all(at, events, EVENTS // KILLS)
+            await asyncio.sleep(chance.uniform(0, 1.2))  # a kill comes at any moment
+            if number % (KILLS // SQL_KILLS) == 0:
+                await asyncio.to_thread(sql.end, signal.SIGKILL)
+                sql = await asyncio.to_thread(Sql, tmp_path / "sql", port)
+            await at.kill()
+            await at.start()
+        at.client = sql.client(database="millrace", autogenerate_session_id=False)
+        await at.settled(60 + EVENTS / 500)
+        at.assert_exact()
+        assert await at.stop() == 0
+        at.client.close()
+    assert await asyncio.to_thread(sql.end) == 0
 
 
 async def test_connections_that_break_inside_inserts_neither_lose_nor_double_rows(at: House, gate: Gate) -> None:

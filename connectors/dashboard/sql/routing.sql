@@ -1,15 +1,15 @@
--- Who answered.
-SELECT model, provider, count() AS requests, countIf(attempts > 1) AS failed_over
+-- Who answered. A model has one provider.
+SELECT model, any(o.provider) AS provider, count() AS requests, countIf(attempts > 1) AS failed_over
 FROM
 (
-    SELECT ifNull(model, '') AS model, ifNull(provider, '') AS provider, attempts, outcome
+    SELECT model, provider, attempts, outcome
     FROM responses
     WHERE role = 'primary'
         AND finished_at >= {from:DateTime64(3, 'UTC')} AND finished_at < {to:DateTime64(3, 'UTC')}
         AND ({tenant:String} = '' OR tenant = {tenant:String})
     ORDER BY kafka_partition, kafka_offset LIMIT 1 BY tenant, request_id -- exact
-)
+) AS o
 WHERE outcome = 'ok'
-GROUP BY model, provider
+GROUP BY model
 ORDER BY requests DESC, model
 LIMIT 20

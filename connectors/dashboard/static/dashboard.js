@@ -2,12 +2,13 @@
 "use strict";
 (() => {
   const LIVE_S = 3;
+  const VIEW_S = 5; // until the first answer says how often its range is worth asking
   const $ = (id) => document.getElementById(id);
   const filters = $("filters");
   const query = () => new URLSearchParams(new FormData(filters)).toString();
   let asked = 0;
-  let viewDueAt = 0;
-  let liveDueAt = 0;
+  let viewAt = Date.now();
+  let liveAt = Date.now();
 
   async function series() {
     const mine = ++asked;
@@ -21,7 +22,7 @@
   }
 
   function refreshView() {
-    viewDueAt = Date.now() + 1000 * Number(document.querySelector("[data-refresh-s]")?.dataset.refreshS ?? 5);
+    viewAt = Date.now();
     htmx.trigger($("figures"), "refresh");
     htmx.trigger($("tables"), "refresh");
     series().then(() => trouble(""), () => trouble("The admin process does not answer; what you see is old."));
@@ -29,9 +30,10 @@
 
   function tick() {
     if (document.hidden) return;
-    if (Date.now() >= viewDueAt) refreshView();
-    if (Date.now() >= liveDueAt && !$("confirm").open) {
-      liveDueAt = Date.now() + 1000 * LIVE_S;
+    const refreshS = Number(document.querySelector("[data-refresh-s]")?.dataset.refreshS ?? VIEW_S);
+    if (Date.now() >= viewAt + 1000 * refreshS) refreshView();
+    if (Date.now() >= liveAt + 1000 * LIVE_S && !$("confirm").open) {
+      liveAt = Date.now();
       htmx.trigger($("live"), "refresh");
     }
   }
@@ -77,7 +79,5 @@
   });
   addEventListener("visibilitychange", tick);
   series().catch(() => {});
-  viewDueAt = Date.now() + 5000;
-  liveDueAt = Date.now() + 1000 * LIVE_S;
   setInterval(tick, 500);
 })();

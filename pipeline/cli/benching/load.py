@@ -85,6 +85,16 @@ class Callers:
         await asyncio.gather(*(caller() for _ in range(in_flight)))
         return into
 
+    async def paced(self, target: Target, wish: Wish, *, per_s: float, seconds: float) -> Outcomes:
+        """So many a second, whatever becomes of those before; all are waited for."""
+        into, began, loop = Outcomes(), time.monotonic(), asyncio.get_running_loop()
+        asked = []
+        for number in range(int(per_s * seconds)):
+            await asyncio.sleep(max(0.0, began + number / per_s - time.monotonic()))
+            asked.append(loop.create_task(self.one(target, wish, into)))
+        await asyncio.gather(*asked)
+        return into
+
     async def at_once(self, target: Target, wish: Wish, count: int) -> Outcomes:
         into = Outcomes()
         await asyncio.gather(*(self.one(target, wish, into) for _ in range(count)))

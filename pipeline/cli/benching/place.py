@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from pipeline.cli.errors import CliError
+from pipeline.operations.running import Running, running_in
 
 KEY = "mr_bench-key-of-tenant-bench"
 DIRECT_KEY = "sk-sim-bench"
@@ -48,7 +49,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`provider` is the simulator's address without a path.
+    """`provider` is the simulator's address without a path; `sink_port` is where the sink tells its metrics.
 
     `pids`: processes by name; `broker` is the JVM, `simulator` and `load` are not the platform.
     """
@@ -57,6 +58,7 @@ class Place:
     direct: Target
     gateway: Target
     pids: dict[str, int]
+    sink_port: int | None
 
 
 @contextlib.asynccontextmanager
@@ -68,11 +70,13 @@ async def place(folder: Path) -> AsyncIterator[Place]:
         base_url = str((await _ready(simulator, "the simulator"))["base_url"])
         platform = await _start_platform(folder, base_url)
         said = await _ready(platform, "the platform")
+        running = _running(folder)
         yield Place(
             base_url.removesuffix("/v1"),
             Target(base_url, DIRECT_KEY),
             Target(f"{said['gateway']}/v1", KEY),
-            _pids(folder, simulator),
+            _pids(running, simulator),
+            running.admin_ports.get("sink#0"),
         )
     finally:
         if platform is not None:
@@ -93,6 +97,7 @@ async def _start_platform(folder: Path, base_url: str) -> Process:
     return await _start(
         "-m", "pipeline", "up", "--data-dir", str(folder / "data"), "--broker", "kafka",
         "--kafka-port", str(kafka), "--port", str(port), "--sql-port", str(random_free_port(besides=port)),
+        "--admin-port", str(random_free_port(besides=port)),
         env=env, stdin=DEVNULL,
     )  # fmt: skip
 
@@ -115,12 +120,14 @@ async def _ready(process: Process, name: str) -> dict[str, Any]:
     raise CliError(f"{name} of the benchmark did not start; see what it said above")
 
 
-def _pids(folder: Path, simulator: Process) -> dict[str, int]:
-    from pipeline.operations.running import running_in
-
+def _running(folder: Path) -> Running:
     running = running_in(folder / "data")
     if running is None:
         raise CliError("the platform of the benchmark ended right after its start")
+    return running
+
+
+def _pids(running: Running, simulator: Process) -> dict[str, int]:
     named = {name.partition("#")[0]: pid for name, pid in running.pids.items()}
     return {**named, "up": running.pid, "simulator": simulator.pid, "load": os.getpid()}
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.cli.benching.away import clickhouse_away
 from pipeline.cli.benching.load import Callers, Outcomes, Wish, percentile
 from pipeline.cli.benching.place import FAILOVER, Place
 from pipeline.cli.benching.usage import Meter, ours
@@ -24,10 +25,11 @@ class Extent:
     direct_s: float
     rounds: int
     idle_s: float
+    away_s: float
 
 
-FULL = Extent(warm_up_s=10, one_at_a_time=150, seconds=15, direct_s=5, rounds=2, idle_s=10)
-QUICK = Extent(warm_up_s=4, one_at_a_time=40, seconds=5, direct_s=3, rounds=1, idle_s=5)
+FULL = Extent(warm_up_s=10, one_at_a_time=150, seconds=15, direct_s=5, rounds=2, idle_s=10, away_s=300)
+QUICK = Extent(warm_up_s=4, one_at_a_time=40, seconds=5, direct_s=3, rounds=1, idle_s=5, away_s=10)
 
 
 async def measure(place: Place, callers: Callers, extent: Extent) -> AsyncIterator[Run]:
@@ -41,6 +43,8 @@ async def measure(place: Place, callers: Callers, extent: Extent) -> AsyncIterat
         for in_flight in (32, 256):
             yield await many(place, callers, extent, in_flight=in_flight)
         yield await streams(place, callers)
+    if place.sink_port is not None:
+        yield await clickhouse_away(place, callers, seconds=extent.seconds, away_s=extent.away_s)
     yield await idle(place, extent)
 
 

@@ -69,10 +69,10 @@ class Memory:
         self.orders.append((endpoint, word))
         self.row = breaker("open" if word == "open" else "closed", forced=word != "auto")
 
-    async def explain(self, request_id: str) -> dict[str, Any] | None:
+    async def explain(self, request_id: str, tenant: str | None) -> dict[str, Any] | None:
         if not self.broker_answers:
             raise NoAnswer("the broker does not answer")
-        return DOCUMENT if request_id == "r-1" else None
+        return DOCUMENT if request_id == "r-1" and tenant in (None, "acme") else None
 
     async def dead_letters(self) -> list[dict[str, Any]]:
         if not self.broker_answers:

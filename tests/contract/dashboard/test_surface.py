@@ -78,7 +78,7 @@ async def test_an_order_of_a_foreign_page_is_refused(headers: dict[str, str], st
         assert (answer.status_code, memory.orders) == (status, [])
 
 
-@pytest.mark.parametrize("path", [*GETS, "/healthz", "/readyz", "/static/dashboard.js"])
+@pytest.mark.parametrize("path", [*GETS, "/static/dashboard.js", "/nothing"])
 async def test_a_name_that_was_rebound_to_this_address_is_refused(path: str) -> None:
     async with surface(Memory()) as client:
         assert (await client.get(path, headers={"host": "evil.example:8081"})).status_code == 421
@@ -113,9 +113,9 @@ async def test_with_a_key_everything_needs_it(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-async def test_health_needs_no_key(path: str) -> None:
+async def test_health_needs_no_key_and_no_name(path: str) -> None:
     async with surface(Memory(), Access(key=KEY)) as client:
-        assert (await client.get(path)).status_code == 200
+        assert (await client.get(path, headers={"host": "10.1.2.3:8081"})).status_code == 200
 
 
 async def test_readiness_is_that_of_the_stage() -> None:
@@ -178,7 +178,7 @@ async def test_a_request_is_explained_as_json_and_as_a_page() -> None:
         assert "&lt;script&gt;alert" in page
 
 
-@pytest.mark.parametrize("request_id", ["r-2", "a%20b", "x" * 129, "%27%20OR%201"])
+@pytest.mark.parametrize("request_id", ["r-2", "r-1?tenant=other", "a%20b", "x" * 129, "%27%20OR%201"])
 @pytest.mark.parametrize("path", ["/admin/explain/", "/requests/"])
 async def test_an_unknown_request_is_not_found(path: str, request_id: str) -> None:
     async with surface(Memory()) as client:
@@ -254,7 +254,7 @@ async def test_tables_escape_what_they_show_and_lead_to_the_request() -> None:
     async with surface(Memory(answers=ANSWERS)) as client:
         page = (await client.get("/dash/tables")).text
         assert "&lt;b&gt;acme&lt;/b&gt;" in page
-        assert 'href="/requests/r-1"' in page
+        assert 'href="/requests/r-1?tenant=acme"' in page
 
 
 async def test_a_range_and_a_tenant_go_into_parameters_only() -> None:
@@ -287,3 +287,12 @@ async def test_a_method_that_is_none_is_refused() -> None:
     async with surface(Memory()) as client:
         answer: httpx.Response = await client.put("/admin/breakers", headers=JSON)
         assert (answer.status_code, "POST" in answer.headers["allow"]) == (405, True)
+
+
+async def test_a_mistake_of_ours_is_an_answer_too(caplog: pytest.LogCaptureFixture) -> None:
+    memory = Memory(answers={})  # nobody knows the question
+    async with surface(memory) as client:
+        answer = await client.get("/dash/figures")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "admin surface" in caplog.text

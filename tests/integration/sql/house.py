@@ -18,14 +18,14 @@ READER = {"X-ClickHouse-User": "reader"}
 class House:
     """A running endpoint; without Kafka, without anything else."""
 
-    def __init__(self, data_dir: Path, **environment: str) -> None:
+    def __init__(self, data_dir: Path, port: int = 0, **environment: str) -> None:
         self.data_dir = data_dir
         clean = {name: value for name, value in os.environ.items() if not name.startswith("MILLRACE_")}
         # Kept: each new client of httpx reads all certificates of the machine.
         self.http = httpx.Client(timeout=60, trust_env=False)
         self.log = (data_dir.parent / f"{data_dir.name}.log").open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline", "run", "sql", "--port", "0", "--data-dir", str(data_dir)],
+            [sys.executable, "-m", "pipeline", "run", "sql", "--port", str(port), "--data-dir", str(data_dir)],
             stdout=subprocess.PIPE, stderr=self.log, text=True, env=clean | environment, start_new_session=True,
         )  # fmt: skip
         assert self.process.stdout is not None
