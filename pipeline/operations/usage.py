@@ -54,18 +54,16 @@ def statement(bill: Mapping[str, Sequence[UsageRow]], question: UsageQuestion, a
 
 
 def _table(head: str, rows: Sequence[UsageRow]) -> Iterator[str]:
-    names = [head, *(name.replace("_", " ") for name in _FIGURES[:-1]), "usd"]
-    cells = [
-        [row.by or NOBODY, *(str(getattr(row, name)) for name in _FIGURES[:-1]), usd(row.cost_nano_usd)] for row in rows
-    ]
-    widths = [max(len(line[place]) for line in (names, *cells)) for place in range(len(names))]
-    rules = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    for line in (names, rules, *cells):
-        padded = [
-            line[0].ljust(widths[0]),
-            *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)),
-        ]
-        yield f"| {' | '.join(padded)} |"
+    cells = [[head, "requests", "input tokens", "output tokens", "usd"], *(_cells(row) for row in rows)]
+    widths = [max(len(line[place]) for line in cells) for place in range(len(cells[0]))]
+    for line in (cells[0], ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])], *cells[1:]):
+        figures = (cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))
+        yield f"| {' | '.join([line[0].ljust(widths[0]), *figures])} |"
+
+
+def _cells(row: UsageRow) -> list[str]:
+    figures = (row.requests, row.input_tokens, row.output_tokens)
+    return [row.by or NOBODY, *map(str, figures), usd(row.cost_nano_usd)]
 
 
 def _range(question: UsageQuestion) -> str:
