@@ -32,6 +32,7 @@ from connectors.providers.limits import Timeouts
 from pipeline.agents.call import CallStage
 from pipeline.agents.estimate import estimated_usage
 from pipeline.agents.health import HealthStage
+from pipeline.agents.history import History
 from pipeline.agents.retry import RetryRelay
 from pipeline.agents.route import RouteStage
 from pipeline.agents.sensing import Sensing
@@ -280,6 +281,7 @@ class Host:
         waiting = Waiting(self.tools.topic_prefix, epoch_ms)
         tail = self._tail([t.REQUESTS, t.RESPONSES, t.DELTAS], waiting.handle, since_ms=epoch_ms() - LOOK_BACK_MS)
         await tail.start()
+        history = History(self.tools, self._settings.clickhouse_dsn) if self._settings.clickhouse_dsn else None
         app = create_app(
             GatewayConfig(
                 topic_prefix=self.tools.topic_prefix, pepper=self.tools.pepper, partitions=self.tools.partitions
@@ -294,6 +296,8 @@ class Host:
             count_tokens=count_input_tokens,
             now_ms=epoch_ms,
             random_bytes=secrets.token_bytes,
+            lookup=history.outcome if history else None,
+            usage=history.usage if history else None,
             ready=tail.caught_up.is_set,
         )
         server = await serve(app, "127.0.0.1", 8080 if port is None else port)
@@ -301,6 +305,8 @@ class Host:
         async def stop() -> None:
             await server.stop()
             await tail.stop()
+            if history is not None:
+                await history.close()
 
         outbox = app.state.gateway.outbox
         failed = [asyncio.ensure_future(_end_of(tail))]

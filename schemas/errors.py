@@ -67,6 +67,7 @@ class ErrorCode(StrEnum):
     RESPONSE_TOO_LARGE = "response_too_large"
     ALL_PROVIDERS_UNAVAILABLE = "all_providers_unavailable"
     BROKER_UNAVAILABLE = "broker_unavailable"
+    ANALYTICS_UNAVAILABLE = "analytics_unavailable"
     DEADLINE_EXCEEDED = "deadline_exceeded"
     OUTCOME_PENDING = "outcome_pending"
     STREAM_INTERRUPTED = "stream_interrupted"
@@ -111,6 +112,7 @@ ERROR_CODES: dict[ErrorCode, CodeRow] = {
     ErrorCode.RESPONSE_TOO_LARGE: CodeRow(502),
     ErrorCode.ALL_PROVIDERS_UNAVAILABLE: CodeRow(503, should_retry=True),
     ErrorCode.BROKER_UNAVAILABLE: CodeRow(503, should_retry=True),
+    ErrorCode.ANALYTICS_UNAVAILABLE: CodeRow(503, should_retry=True),  # HTTP only: usage and older requests
     ErrorCode.DEADLINE_EXCEEDED: CodeRow(504),
     ErrorCode.OUTCOME_PENDING: CodeRow(504),  # without an Idempotency-Key a retry would be a second request
     ErrorCode.STREAM_INTERRUPTED: CodeRow(502),  # a frame of a running stream; the status only if nothing was sent

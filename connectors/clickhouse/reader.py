@@ -13,25 +13,23 @@ from connectors.clickhouse.store import Unavailable
 
 __all__ = ["Reader"]
 
-_TIMEOUT: Final = httpx.Timeout(15, connect=2)
 _SETTINGS: Final = {
     "default_format": "JSON",
     "date_time_output_format": "iso",
     "output_format_json_quote_64bit_integers": "0",
-    "max_execution_time": "10",
 }
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n"})
 
 
 class Reader:
-    """A client for one loop; connections are kept."""
+    """A client for one loop; connections are kept. ClickHouse gives a statement up after `limit_s`."""
 
-    def __init__(self, address: ClickHouseAddress) -> None:
+    def __init__(self, address: ClickHouseAddress, *, limit_s: int = 10) -> None:
         self._http = httpx.AsyncClient(
             base_url=address.base_url,
             auth=(address.user, address.password),
-            params={"database": address.database, **_SETTINGS},
-            timeout=_TIMEOUT,
+            params={"database": address.database, "max_execution_time": str(limit_s), **_SETTINGS},
+            timeout=httpx.Timeout(limit_s + 5, connect=2),
             trust_env=False,
         )
 

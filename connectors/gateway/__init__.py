@@ -4,6 +4,7 @@
     surface        one API that callers may speak;    serving   the journey of one request over any of them
     chat  messages  embeddings  models                the surfaces
     jobs           requests whose outcome is asked for later
+    usage          what the key's tenant used
     auth  options  intake                             who asks, how, with which body: each a value or a `Problem`
     asking         from a checked body to a record on `requests.v1`
     outbox         the broker may be away: shielded sends, a local breaker, late acknowledgements

@@ -28,8 +28,7 @@ __all__ = ["create", "delete", "events", "show"]
 _OURS = ("tenant", "request_id", "key_id", "ticket")
 _UNKNOWN = Problem("not_found", "there is no such request", status=404, should_retry=False)
 _EXPIRED = Problem("gone", "the outcome is past its retention", status=410, should_retry=False)
-_NO_INDEX = Problem("index_unavailable", "older requests cannot be looked up now", status=503, should_retry=True)
-_UNFOUND = {"unknown": _UNKNOWN, "gone": _EXPIRED, "unavailable": _NO_INDEX}
+_NO_INDEX = Problem(ErrorCode.ANALYTICS_UNAVAILABLE, "older requests cannot be looked up now", retry_after_s=5)
 
 
 async def create(gateway: Gateway, http: HttpRequest, caller: Caller) -> ASGIApp | Problem:
@@ -124,11 +123,13 @@ async def events(gateway: Gateway, http: HttpRequest, caller: Caller) -> ASGIApp
     standing = await _standing(gateway, caller.tenant, request_id)
     if isinstance(standing, Problem):
         return standing
-    return EventStream(_follow(gateway, http, caller, request_id), {"x-request-id": request_id})
+    return EventStream(_follow(gateway, http, caller, request_id, standing), {"x-request-id": request_id})
 
 
-async def _follow(gateway: Gateway, http: HttpRequest, caller: Caller, request_id: str) -> AsyncGenerator[bytes, None]:
-    """What `deltas` still holds, then what comes, then the outcome; each piece once."""
+async def _follow(
+    gateway: Gateway, http: HttpRequest, caller: Caller, request_id: str, found: Standing
+) -> AsyncGenerator[bytes, None]:
+    """What `deltas` still holds, then what comes, then the outcome; each piece once. An old outcome was `found` only."""
     waiter = gateway.waiting.register(caller.tenant, request_id, "", deltas=True)
     seen: set[tuple[int, int]] = set()
     try:
@@ -139,7 +140,7 @@ async def _follow(gateway: Gateway, http: HttpRequest, caller: Caller, request_i
             for delta in waiter.take_deltas():
                 if frame := _frame(delta, seen):
                     yield frame
-            last = await _last(gateway, caller, request_id, waiter)
+            last = await _last(gateway, caller, request_id, waiter, found)
             if last is not None:
                 yield last
                 return
@@ -170,11 +171,11 @@ def _frame(delta: Delta, seen: set[tuple[int, int]]) -> bytes | None:
     return b"event: delta\ndata: " + orjson.dumps(piece) + b"\n\n"
 
 
-async def _last(gateway: Gateway, caller: Caller, request_id: str, waiter: Waiter) -> bytes | None:
+async def _last(gateway: Gateway, caller: Caller, request_id: str, waiter: Waiter, found: Standing) -> bytes | None:
     response: Response | Problem | None = waiter.response
     if response is None:
-        standing = gateway.waiting.standing(caller.tenant, request_id)
-        if standing is not None and standing.outcome is not None:
+        standing = gateway.waiting.standing(caller.tenant, request_id) or found
+        if standing.outcome is not None:
             response = await _stored(gateway, caller, request_id, standing.outcome)
     if response is None:
         return None
@@ -192,7 +193,9 @@ async def _standing(gateway: Gateway, tenant: str, request_id: str) -> Standing 
     found = await gateway.lookup(tenant, request_id)
     if isinstance(found, Ref):
         return Standing("done", None, found, 0)
-    return _UNFOUND[found]
+    if found == "open":
+        return Standing("running", None, None, 0)
+    return _UNKNOWN if found == "unknown" else _NO_INDEX
 
 
 async def _stored(gateway: Gateway, caller: Caller, request_id: str, ref: Ref) -> Response | Problem:

@@ -4,11 +4,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Literal, Protocol
 
 from schemas.events import InvalidRequest, Ref
+from schemas.usage import UsageQuestion, UsageRow
 
-__all__ = ["CheckBody", "CountTokens", "Delivered", "Fetch", "Log", "Lookup", "Metrics", "Record", "Scan", "Unfound"]
+__all__ = [
+    "AskUsage", "CheckBody", "CountTokens", "Delivered", "Fetch", "Log", "Lookup", "Metrics", "Record", "Scan", "Unfound",
+]  # fmt: skip
 
-Unfound = Literal["unknown", "gone", "unavailable"]
-"""No such request of this tenant; past its retention; no index answers at the moment."""
+Unfound = Literal["open", "unknown", "unavailable"]
+"""It has no outcome yet; no such request of this tenant; no index answers at the moment."""
 
 RecordHeaders = Sequence[tuple[str, bytes | None]]
 
@@ -75,6 +78,12 @@ class Fetch(Protocol):
 class Lookup(Protocol):
     async def __call__(self, tenant: str, request_id: str, /) -> Ref | Unfound:
         """Where the outcome of an older request stands."""
+        ...
+
+
+class AskUsage(Protocol):
+    async def __call__(self, question: UsageQuestion, /) -> Sequence[UsageRow] | Literal["unavailable"]:
+        """The rows; waits a few seconds at most."""
         ...
 
 

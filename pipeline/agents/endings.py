@@ -41,6 +41,7 @@ def phase_of(call: Call, phase: str, worker: str, now_ms: int) -> Attempt:
         key_id=call.key_id,
         tags=call.tags,
         price=call.price,
+        accepted_at=call.accepted_at,
     )
 
 

@@ -46,6 +46,7 @@ def booked(event: Attempt, *, effective: bool) -> Cost | None:
         effective=effective,
         kind="charge",
         at=event.finished_at or event.started_at,
+        accepted_at=event.accepted_at,
     )
 
 

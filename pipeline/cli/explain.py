@@ -7,7 +7,8 @@ import typer
 
 from pipeline.cli.errors import CliError
 from pipeline.cli.options import BodiesOption, ConfigOption, DataDirOption, JsonOption, print_json, settings_of
-from pipeline.cli.places import connection
+from pipeline.cli.places import clickhouse, connection
+from pipeline.operations.running import Connection
 from pipeline.settings import Settings
 
 
@@ -15,6 +16,7 @@ def explain(
     request_id: Annotated[str, typer.Argument(metavar="ID", help="Of a request.")],
     tenant: Annotated[str | None, typer.Option(help="Where two tenants use the same id.")] = None,
     bodies: BodiesOption = False,
+    live: Annotated[bool, typer.Option("--live", help="From the topics, whatever ClickHouse has.")] = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     data_dir: DataDirOption = None,
@@ -23,9 +25,9 @@ def explain(
     from pipeline.operations.explain import HOURS, is_found
 
     settings = settings_of(config, data_dir)
-    document = asyncio.run(_document(settings, request_id, tenant=tenant, bodies=bodies))
+    document = asyncio.run(_document(settings, request_id, tenant=tenant, bodies=bodies, live=live))
     if not is_found(document):
-        raise CliError(f"no request {request_id} in the last {HOURS} hours")
+        raise CliError(f"no request {request_id}: neither in ClickHouse nor in the topics of the last {HOURS} hours")
     if as_json:
         print_json(document)
     else:
@@ -34,20 +36,26 @@ def explain(
         print_explained(request_id, document)
 
 
-async def _document(settings: Settings, request_id: str, *, tenant: str | None, bodies: bool) -> dict[str, Any]:
-    """ClickHouse is asked where the environment names one; bodies only the topics have."""
-    from connectors.clickhouse.address import InvalidDsn, parse_dsn
+async def _document(
+    settings: Settings, request_id: str, *, tenant: str | None, bodies: bool, live: bool
+) -> dict[str, Any]:
+    """Bodies only the topics have. A Kafka is needed where no ClickHouse is known."""
     from connectors.clickhouse.reader import Reader
     from pipeline.operations.explain import collect, explain
 
-    where = connection(settings)
-    if bodies or settings.clickhouse_dsn is None:
-        return await collect(where, request_id, tenant=tenant, bodies=bodies)
+    address = None if live or bodies else clickhouse(settings)
+    if address is None:
+        return await collect(connection(settings), request_id, tenant=tenant, bodies=bodies)
+    reader = Reader(address)
     try:
-        reader = Reader(parse_dsn(settings.clickhouse_dsn))
-    except InvalidDsn as error:
-        raise CliError(f"MILLRACE_CLICKHOUSE_DSN: {error}") from None
-    try:
-        return await explain(where, reader, request_id, tenant=tenant)
+        return await explain(_topics(settings), reader, request_id, tenant=tenant)
     finally:
         await reader.close()
+
+
+def _topics(settings: Settings) -> Connection | None:
+    """None where only a ClickHouse is known."""
+    try:
+        return connection(settings)
+    except CliError:
+        return None

@@ -17,6 +17,8 @@ def lines(request_id: str, document: dict[str, Any]) -> Iterator[str]:
         yield _decision(decision)
         for gone in decision.get("excluded") or []:
             yield f"            without {gone['model']}: {gone['step']}, {gone['reason']}"
+    for breaker in document["breakers"]:
+        yield f"breaker   {breaker.get('endpoint')}  {breaker.get('state')} since {breaker.get('since')}, {breaker.get('cause')}"
     for attempt in document["attempts"]:
         yield _attempt(attempt)
     for cost in document["costs"]:

@@ -5,7 +5,22 @@ from typing import NoReturn
 
 import typer
 
-from pipeline.cli import bench, breakers, config, dlq, edge, explain, migrate, outage, send, stages, topics, up, watch
+from pipeline.cli import (
+    bench,
+    breakers,
+    config,
+    dlq,
+    edge,
+    explain,
+    migrate,
+    outage,
+    send,
+    stages,
+    topics,
+    up,
+    usage,
+    watch,
+)
 from pipeline.cli.errors import CliError, UsageError
 
 app = typer.Typer(
@@ -27,6 +42,7 @@ app.command()(send.send)
 app.command()(watch.watch)
 app.command()(explain.explain)
 app.command()(breakers.breakers)
+app.command()(usage.usage)
 app.add_typer(outage.app, name="demo")
 app.add_typer(dlq.app, name="dlq")
 app.command()(bench.bench)

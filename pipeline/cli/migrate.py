@@ -4,10 +4,9 @@ from typing import Annotated
 
 import typer
 
-from connectors.clickhouse.address import ClickHouseAddress, InvalidDsn, parse_dsn
 from pipeline.cli.errors import CliError
 from pipeline.cli.options import ConfigOption, DataDirOption, JsonOption, print_json, settings_of
-from pipeline.settings import Settings
+from pipeline.cli.places import clickhouse
 
 
 def migrate(
@@ -20,7 +19,9 @@ def migrate(
     from connectors.clickhouse.migrate import MigrationError
     from connectors.clickhouse.migrate import migrate as apply
 
-    address = _address(settings_of(config, data_dir))
+    address = clickhouse(settings_of(config, data_dir))
+    if address is None:
+        raise CliError("which ClickHouse? set MILLRACE_CLICKHOUSE_DSN=clickhouse://host:port")
     try:
         files = apply(address, dry_run=dry_run)
     except MigrationError as error:
@@ -32,12 +33,3 @@ def migrate(
         print(f"{'would apply' if dry_run else 'applied'} {name}")
     if not files:
         print("nothing to apply")
-
-
-def _address(settings: Settings) -> ClickHouseAddress:
-    if settings.clickhouse_dsn is None:
-        raise CliError("which ClickHouse? set MILLRACE_CLICKHOUSE_DSN=clickhouse://host:port")
-    try:
-        return parse_dsn(settings.clickhouse_dsn)
-    except InvalidDsn as error:
-        raise CliError(f"MILLRACE_CLICKHOUSE_DSN: {error}") from None

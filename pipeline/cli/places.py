@@ -8,9 +8,11 @@ import fcntl
 import os
 import secrets
 import string
+from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
+from connectors.clickhouse.address import ClickHouseAddress, InvalidDsn, parse_dsn
 from pipeline.cli.errors import CliError
 from pipeline.operations.running import Connection, running_in
 from pipeline.settings import Settings
@@ -41,6 +43,20 @@ def connection(settings: Settings) -> Connection:
         settings.kafka_bootstrap, settings.topic_prefix, settings.tenant_partitions, str(settings.config), None,
         settings.client_options(),
     )  # fmt: skip
+
+
+def clickhouse(settings: Settings) -> ClickHouseAddress | None:
+    """That of the environment, else the one of the running `up`; None if there is neither. Raises CliError."""
+    if settings.clickhouse_dsn is not None:
+        try:
+            return parse_dsn(settings.clickhouse_dsn)
+        except InvalidDsn as error:
+            raise CliError(f"MILLRACE_CLICKHOUSE_DSN: {error}") from None
+    running = running_in(settings.data_dir)
+    if running is None or running.clickhouse is None:
+        return None
+    password = settings.sql_key.get_secret_value() if settings.sql_key else ""
+    return replace(parse_dsn(running.clickhouse), password=password)
 
 
 def lock(data_dir: Path) -> TextIO:

@@ -82,6 +82,11 @@ class Plan:
         """Of our own ClickHouse, if there is one."""
         return f"http://127.0.0.1:{self.sql_port}" if self.sql_port is not None else None
 
+    @property
+    def clickhouse(self) -> str | None:
+        """The same as a DSN; the password stays in the environment."""
+        return sql_dsn(self.settings.sql_host, self.sql_port, None) if self.sql_port is not None else None
+
     def sql_environment(self) -> dict[str, str]:
         """What tells the children where it is."""
         if self.sql_port is None:
@@ -281,6 +286,7 @@ class Supervisor:
             pid=os.getpid(), bootstrap=bootstrap, gateway=self.plan.gateway, catalog=str(catalog),
             topic_prefix=self.plan.settings.topic_prefix, partitions=partitions,
             pids={name: pid for name, pid in pids.items() if pid is not None}, admin=self.plan.admin,
+            clickhouse=self.plan.clickhouse,
             admin_ports={child.slot.name: child.facts["admin_port"] for child in self._children if child.facts},
         )  # fmt: skip
 

@@ -5,5 +5,6 @@ records        topics read without a group
 events         records as JSON, without bodies unless asked for
 breakers       which endpoints are out; orders to hold one
 explain        everything that happened to a request
+usage          who used how much, and the statement of it
 dead_letters   what could not be processed
 """

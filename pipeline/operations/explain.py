@@ -14,12 +14,13 @@ from aiokafka.errors import KafkaError
 from connectors.clickhouse.reader import Reader
 from connectors.clickhouse.store import StoreError
 from pipeline.operations import records
+from pipeline.operations.breakers_then import breakers_then, ended_at, endpoints_of
 from pipeline.operations.events import tenant_of, value_of, without_bodies
 from pipeline.operations.rows import event_of_row
 from pipeline.operations.running import Connection
 from schemas import headers as h
-from schemas.events import Attempt, Cost, Decision, Enriched, Response
-from schemas.topics import TOPICS
+from schemas.events import Attempt, Breaker, Cost, Decision, Enriched, Response
+from schemas.topics import BREAKERS, TOPICS
 
 __all__ = ["HOURS", "collect", "explain", "is_found"]
 
@@ -47,10 +48,19 @@ _ASKED: Final = (
 )  # fmt: skip
 
 
+_BREAKERS: Final = """
+SELECT * FROM breaker_transitions
+WHERE endpoint IN splitByChar('\n', {endpoints:String}) AND at <= parseDateTime64BestEffort({until:String}, 3, 'UTC')
+ORDER BY at DESC, epoch DESC LIMIT 50 BY endpoint
+"""
+
+
 async def explain(
-    where: Connection, reader: Reader | None, request_id: str, *, tenant: str | None = None
+    where: Connection | None, reader: Reader | None, request_id: str, *, tenant: str | None = None
 ) -> dict[str, Any]:
     """The document, without bodies: of ClickHouse if it has it whole, else of whoever knows more.
+
+    Without `where` there are no topics to ask.
 
     Raises:
         KafkaError: The topics were needed, and ClickHouse knows nothing.
@@ -59,7 +69,7 @@ async def explain(
     if reader is not None:
         with suppress(StoreError):  # away: that is what the topics are for
             rows = await from_rows(reader, request_id, tenant=tenant)
-    if _is_whole(rows):
+    if where is None or _is_whole(rows):
         return rows
     try:
         said = await collect(where, request_id, tenant=tenant, bodies=False)
@@ -78,6 +88,7 @@ async def from_rows(reader: Reader, request_id: str, *, tenant: str | None = Non
     document |= {place: next(iter(events[place]), None) for place in ("enriched", "response")}
     if (enriched := document["enriched"]) is not None:
         document["request"] = {name: enriched[name] for name in _ASKED}
+    document["breakers"] = breakers_then(document, await _transitions(reader, document))
     return document
 
 
@@ -94,6 +105,10 @@ async def collect(where: Connection, request_id: str, *, tenant: str | None, bod
         if not _is_of(record, value, request_id=request_id, tenant=tenant):
             continue
         _put(document, _PLACES[name], value if bodies else without_bodies(value))
+    if endpoints_of(document):
+        topic = where.topic(BREAKERS.name)
+        said = [value_of(BREAKERS.event, record.value) async for record in records.scan(where, [topic])]
+        document["breakers"] = breakers_then(document, [each for each in said if each and "endpoint" in each])
     return document
 
 
@@ -109,7 +124,7 @@ def _knows(document: Mapping[str, Any]) -> int:
 def _empty() -> dict[str, Any]:
     return {
         "request": None, "enriched": None, "decisions": [], "attempts": [], "costs": [], "response": None,
-        "shadow": [], "feedback": [],
+        "breakers": [], "shadow": [], "feedback": [],
     }  # fmt: skip
 
 
@@ -120,6 +135,14 @@ async def _events(reader: Reader, place: str, request_id: str, tenant: str) -> l
     sql = f"SELECT * FROM {table} WHERE {_OF_REQUEST} ORDER BY kafka_partition, kafka_offset{once}"
     rows = await reader.rows(sql, request_id=request_id, tenant=tenant)
     return [without_bodies(event_of_row(event, row)) for row in rows]
+
+
+async def _transitions(reader: Reader, document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    endpoints = endpoints_of(document)
+    if not endpoints:
+        return []
+    rows = await reader.rows(_BREAKERS, endpoints="\n".join(sorted(endpoints)), until=ended_at(document))
+    return [event_of_row(Breaker, row) for row in rows]
 
 
 def _is_whole(document: Mapping[str, Any]) -> bool:

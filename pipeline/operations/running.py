@@ -24,7 +24,10 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """The content of `up.json`; `pids` and `admin_ports` by slot name, `admin` the address of the admin surface."""
+    """The content of `up.json`; `pids` and `admin_ports` by slot name, `admin` the address of the admin surface.
+
+    `clickhouse`: DSN of its own ClickHouse, without a password; None where the environment names one, or none runs.
+    """
 
     pid: int
     bootstrap: str
@@ -34,6 +37,7 @@ class Running:
     partitions: int
     pids: dict[str, int]
     admin: str | None = None
+    clickhouse: str | None = None
     admin_ports: dict[str, int] = field(default_factory=dict)
 
     def write(self, data_dir: Path) -> None:

@@ -29,7 +29,8 @@ class Attempt:
     """Identity first, then who executes it, then (finished only) how it ended and what it is booked under.
 
     `result`: ok, error, cancelled or unknown. `streamed`: pieces of the answer went out before the end.
-    `price` stands here so that the ledger books what the call was made under, whatever the catalogue says by then.
+    `price` stands here so that the ledger books what the call was made under, whatever the catalogue says by then;
+    `accepted_at`, that of the request, so that it knows which period the line belongs to.
     """
 
     request_id: str
@@ -57,3 +58,4 @@ class Attempt:
     key_id: str | None = None
     tags: dict[str, str] = field(default_factory=dict)
     price: Price | None = None
+    accepted_at: TimestampMs | None = None

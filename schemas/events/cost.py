@@ -8,7 +8,10 @@ from schemas.events.ref import TimestampMs
 
 @dataclass(slots=True)
 class Cost:
-    """`cost_id` = uuid5 of attempt, kind and price version: a line booked twice has the same id."""
+    """`cost_id` = uuid5 of attempt, kind and price version: a line booked twice has the same id.
+
+    `at` is when the call ended; `accepted_at`, that of the request, is the time by which usage and bills count.
+    """
 
     cost_id: str
     request_id: str
@@ -28,3 +31,4 @@ class Cost:
     effective: bool
     kind: str
     at: TimestampMs
+    accepted_at: TimestampMs | None = None

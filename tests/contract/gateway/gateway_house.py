@@ -44,10 +44,12 @@ class Rec:
 
 @dataclass
 class House:
-    """`answer` is called with each request and says which records follow."""
+    """`answer` is called with each request and says which records follow; `lookup` and `usage` are the ports of those names."""
 
     answer: Callable[["House", Request], None] | None = None
     deliver_waits: Any = None
+    lookup: Any = None
+    usage: Any = None
     options: dict[str, Any] = field(default_factory=dict)
     records: list[Rec] = field(default_factory=list)
     now: int = NOW
@@ -68,6 +70,8 @@ class House:
             count_tokens=lambda body: len(str(body["messages"])),
             now_ms=lambda: self.now,
             random_bytes=self.random,
+            lookup=self.lookup,
+            usage=self.usage,
         )
 
     def random(self, count: int) -> bytes:
@@ -122,7 +126,7 @@ class House:
         self.put("t.deltas.v1", encode(delta), names)
 
     async def fetch(self, ref: Ref) -> Rec | None:
-        return self.records[ref.offset]
+        return self.records[ref.offset] if ref.offset < len(self.records) else None
 
     async def scan(self, topic: str, partition: int, since_ms: int) -> AsyncIterator[Rec]:
         for record in list(self.records):
