@@ -48,7 +48,9 @@ def cost_id(attempt: str, kind: str, price_version: str) -> str:
 
 def alert_id(name: str, labels: Mapping[str, str], since_ms: int) -> str:
     """Of one episode of a rule, whoever computes it."""
-    return str(uuid5(_NAMESPACE, "\x00".join((name, *(f"{key}={labels[key]}" for key in sorted(labels)), str(since_ms)))))
+    return str(
+        uuid5(_NAMESPACE, "\x00".join((name, *(f"{key}={labels[key]}" for key in sorted(labels)), str(since_ms))))
+    )
 
 
 def fingerprint(model: str, operation: str, body: bytes) -> str:
