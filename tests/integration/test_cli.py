@@ -61,7 +61,12 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
 def test_the_ready_line_names_everything(up: Up) -> None:
     assert up.ready["gateway"] == f"http://127.0.0.1:{up.port}"
     assert up.ready["kafka"] == f"127.0.0.1:{up.kafka_port}"
-    assert {process["stage"] for process in up.ready["processes"]} == {"gateway", "route+call", "health+retry+alerts", "sql"}
+    assert {process["stage"] for process in up.ready["processes"]} == {
+        "gateway",
+        "route+call",
+        "health+retry+alerts",
+        "sql",
+    }
 
 
 def test_other_commands_find_it_by_its_data_dir(up: Up) -> None:

@@ -185,7 +185,9 @@ class Episodes(RuleBasedStateMachine):
     def begin_and_end_take_turns(self) -> None:
         for labels in (A, B):
             mine = [alert for alert in getattr(self, "said", ()) if tuple(alert.labels.items()) == labels]
-            assert [alert.state for alert in mine] == ["firing", "resolved"] * (len(mine) // 2) + ["firing"] * (len(mine) % 2)
+            assert [alert.state for alert in mine] == ["firing", "resolved"] * (len(mine) // 2) + ["firing"] * (
+                len(mine) % 2
+            )
             assert [a.alert_id for a in mine[::2]][: len(mine) // 2] == [a.alert_id for a in mine[1::2]]
             assert len({alert.alert_id for alert in mine}) == (len(mine) + 1) // 2
 
