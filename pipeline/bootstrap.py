@@ -29,6 +29,7 @@ from connectors.kafka.scan import Scanner
 from connectors.kafka.tail import Tail
 from connectors.providers.driver import Driver, ProviderEndpoint
 from connectors.providers.limits import Timeouts
+from pipeline.agents.alerts import Alerts
 from pipeline.agents.call import CallStage
 from pipeline.agents.estimate import estimated_usage
 from pipeline.agents.health import HealthStage
@@ -166,6 +167,7 @@ class Host:
             "call": self._call,
             "health": self._health,
             "retry": self._retry,
+            "alerts": self._alerts,
             "sink": self._sink,
             "admin": self._admin,
             "sql": self._sql,
@@ -245,6 +247,13 @@ class Host:
         relay = RetryRelay(self.tools)
         await relay.start()
         return Running("retry", failed=[relay.failed], stop=relay.stop)
+
+    async def _alerts(self, _port: int | None) -> Running:
+        alerts = Alerts(self.tools, self.emit, security=self._security)
+        await alerts.start()
+        running = Running("alerts", failed=[alerts.failed], is_ready=alerts.is_ready, stop=alerts.stop)
+        running.refresh.append(alerts.show)
+        return running
 
     async def _sink(self, _port: int | None) -> Running:
         if self._settings.clickhouse_dsn is None:

@@ -18,6 +18,7 @@ from schemas import topics as t
 from schemas.avro_schema import schema_name
 from schemas.codec import encode
 from schemas.events import (
+    Alert,
     Attempt,
     Breaker,
     Call,
@@ -109,6 +110,14 @@ class Emit:
             encode(event),
             key=event.endpoint.encode(),
             headers=h.build(schema=schema_name("breaker")),
+        )
+
+    async def alert(self, event: Alert) -> None:
+        await self._deliver(
+            self._tools.topic(t.ALERTS.name),
+            encode(event),
+            key=event.alert_id.encode(),
+            headers=h.build(schema=schema_name("alert")),
         )
 
     async def response(self, event: Response, key: str) -> Delivered:

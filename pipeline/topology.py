@@ -48,6 +48,8 @@ FLOW: tuple[Stage, ...] = (
           reads=(t.SIGNALS,), looks_at=(t.BREAKERS,), emits=(t.BREAKERS, t.CALLS, t.DEAD_LETTERS)),
     Stage("retry", "retry", "pipeline/agents/retry.py", "hold what waits until it is due",
           reads=(t.RETRIES,), emits=(t.RETRIES_DUE,)),
+    Stage("alerts", "alerts", "pipeline/agents/alerts.py", "judge the catalogue's rules, tell webhooks",
+          reads=(t.ALERTS,), looks_at=(t.BREAKERS, t.ATTEMPTS, t.DEAD_LETTERS), emits=(t.ALERTS,)),
     Stage("admin", "admin", "pipeline/agents/admin.py", "show operators the platform, take their orders",
           looks_at=(t.BREAKERS,), emits=(t.SIGNALS,)),
     Stage("sink", "sink", "pipeline/agents/sink.py", "make every record a row in ClickHouse, exactly once",

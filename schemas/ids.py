@@ -6,6 +6,7 @@ All are pure: time and random bytes come in as arguments.
 import hashlib
 import hmac
 import zlib
+from collections.abc import Mapping
 from uuid import UUID, uuid5
 
 _NAMESPACE = UUID("6d696c6c-7261-6365-8000-000000000001")
@@ -43,6 +44,13 @@ def attempt_id(tenant: str, request_id: str, attempt: int, model: str) -> str:
 
 def cost_id(attempt: str, kind: str, price_version: str) -> str:
     return str(uuid5(_NAMESPACE, f"{attempt}/{kind}/{price_version}"))
+
+
+def alert_id(name: str, labels: Mapping[str, str], since_ms: int) -> str:
+    """Of one episode of a rule, whoever computes it."""
+    return str(
+        uuid5(_NAMESPACE, "\x00".join((name, *(f"{key}={labels[key]}" for key in sorted(labels)), str(since_ms))))
+    )
 
 
 def fingerprint(model: str, operation: str, body: bytes) -> str:

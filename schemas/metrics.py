@@ -60,6 +60,8 @@ _ALL = (
         "Age of the oldest record of a batch when its rows are visible",
         _FRESHNESS_BUCKETS,
     ),
+    Metric("alerts_firing", "gauge", ("name",), "Subjects for which a rule of the catalogue fires"),
+    Metric("alert_webhooks_total", "counter", ("result",), "Posts to webhooks: ok, failed (tried again) or given_up"),
     Metric("event_loop_lag_seconds", "histogram", (), "How late the event loop wakes up", _LAG_BUCKETS),
     Metric("child_up", "gauge", ("stage", "instance"), "1 if the process answered the admin surface, 0 if not"),
     Metric("config_info", "gauge", ("version",), "1 for the catalogue version in force"),

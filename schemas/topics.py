@@ -105,10 +105,18 @@ BREAKERS = Topic(
 IDEMPOTENCY = Topic(
     "idempotency.v1", "idempotency", "tenant/request id", "tenant", DAY_MS, "what a key stood for", compacted=True
 )
+ALERTS = Topic(
+    "alerts.v1",
+    "alert",
+    "alert id",
+    "control",
+    30 * DAY_MS,
+    "which rules of the catalogue began and ceased to hold",
+)
 
 TOPICS: tuple[Topic, ...] = (
     REQUESTS, ENRICHED, DECISIONS, CALLS, ATTEMPTS, RETRIES, RETRIES_DUE, DELTAS, RESPONSES, COSTS, CANCELS,
-    DEAD_LETTERS, IDEMPOTENCY, SIGNALS, BREAKERS,
+    DEAD_LETTERS, IDEMPOTENCY, SIGNALS, BREAKERS, ALERTS,
 )  # fmt: skip
 
 

@@ -15,13 +15,13 @@ class Metrics:
         self._live: dict[str, Any] = {name: self._make(row) for name, row in METRICS.items()}
         self._bound: dict[tuple[str, ...], Any] = {}
 
-    def count(self, name: str, value: float = 1, **labels: str) -> None:
+    def count(self, name: str, value: float = 1, /, **labels: str) -> None:
         self._at(name, labels).inc(value)
 
-    def set(self, name: str, value: float, **labels: str) -> None:
+    def set(self, name: str, value: float, /, **labels: str) -> None:
         self._at(name, labels).set(value)
 
-    def observe(self, name: str, value: float, **labels: str) -> None:
+    def observe(self, name: str, value: float, /, **labels: str) -> None:
         self._at(name, labels).observe(value)
 
     def render(self) -> bytes:

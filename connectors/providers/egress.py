@@ -1,10 +1,10 @@
-"""Where provider calls may go: a guard against base URLs that point into our own network.
+"""Where calls of ours may go: a guard against addresses that point into our own network.
 
-1. `checked_base_url` refuses other schemes than http(s), credentials in the URL, queries, and addresses written as
-   numbers that are not public.
+1. `checked_url` refuses other schemes than http(s), credentials in the URL, and addresses written as numbers that are
+   not public; `checked_base_url` queries too.
 2. `GuardedResolver` checks every address that a name resolves to, at connect time: aiohttp connects to exactly the
    addresses its resolver returned, so a name that changes its answer (DNS rebinding) gains nothing.
-3. The driver follows no redirects.
+3. Nobody who calls follows redirects.
 
 A provider with `allow_private_egress` (a model server next door) skips 1's last point and 2.
 """
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import DefaultResolver
 
-__all__ = ["EgressRefusedError", "GuardedResolver", "checked_base_url", "is_public"]
+__all__ = ["EgressRefusedError", "GuardedResolver", "checked_base_url", "checked_url", "is_public"]
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 
@@ -33,7 +33,15 @@ def is_public(address: str) -> bool:
 
 
 def checked_base_url(url: str, *, allow_private: bool) -> str:
-    """The URL without a final slash, so that `base + path` is the same either way.
+    """The URL without a final slash, so that `base + path` is the same either way. Raises as `checked_url` does."""
+    checked = checked_url(url, allow_private=allow_private)
+    if "?" in checked or "#" in checked:
+        raise EgressRefusedError("base_url must not hold a query or fragment")
+    return checked.rstrip("/")
+
+
+def checked_url(url: str, *, allow_private: bool) -> str:
+    """The URL without white space around it.
 
     Raises:
         EgressRefusedError: it may not be called; the message does not repeat the URL, which may hold a secret.
@@ -50,11 +58,9 @@ def checked_base_url(url: str, *, allow_private: bool) -> str:
         raise EgressRefusedError("base_url must be http:// or https:// with a host")
     if parts.username is not None or parts.password is not None:
         raise EgressRefusedError("base_url must not hold credentials")
-    if parts.query or parts.fragment:
-        raise EgressRefusedError("base_url must not hold a query or fragment")
     if not allow_private and not _may_be_public(host):
         raise EgressRefusedError("base_url is a private address and allow_private_egress is off")
-    return url.strip().rstrip("/")
+    return url.strip()
 
 
 class GuardedResolver(AbstractResolver):

@@ -9,7 +9,7 @@ import yaml
 from pydantic import SecretStr
 
 from pipeline.catalog_file.document import Document, Dumper, read_text
-from pipeline.catalog_file.keys import Secrets, worth_saying
+from pipeline.catalog_file.keys import Secrets, WebhookKeys, worth_saying
 from pipeline.catalog_file.problems import CatalogError, Problem
 from pipeline.catalog_file.shape import unnamed_flags, validated
 from schemas.catalog import Catalog, broken_references
@@ -23,6 +23,7 @@ class LoadedCatalog:
         off_providers: Providers whose key variable is unset or empty.
         provider_keys: By provider, trimmed; none for providers that want no key.
         tenant_keys: SHA-256 of each API key in hex -> tenant. The keys themselves are not kept.
+        webhooks: By the name of the variable that holds the address.
     """
 
     catalog: Catalog
@@ -30,6 +31,7 @@ class LoadedCatalog:
     off_providers: frozenset[str]
     provider_keys: dict[str, SecretStr]
     tenant_keys: dict[str, str] = field(repr=False)
+    webhooks: dict[str, WebhookKeys] = field(default_factory=dict)
 
 
 def load(path: Path | str, env: Mapping[str, str]) -> LoadedCatalog:
@@ -43,13 +45,15 @@ def parse(text: str, env: Mapping[str, str]) -> LoadedCatalog:
     catalog = validated(document)
     document.report(broken_references(document.data))
     secrets = Secrets(document, env)
-    document.warn(worth_saying(document.data, env))
+    document.warn(worth_saying(document.data))
     if catalog is not None:
         document.warn(unnamed_flags(catalog))
     problems, warnings = sorted(set(document.problems)), sorted(set(document.warnings))
     if problems or catalog is None:
         raise CatalogError(problems, warnings)
-    return LoadedCatalog(catalog, warnings, frozenset(secrets.off), secrets.provider_keys, secrets.tenant_keys)
+    return LoadedCatalog(
+        catalog, warnings, frozenset(secrets.off), secrets.provider_keys, secrets.tenant_keys, secrets.webhooks
+    )
 
 
 def check(path: Path | str, env: Mapping[str, str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ models). What crosses the edge of the platform is validated first: see `request.
 milliseconds UTC (`TimestampMs`), money is integer nano-dollars, `body` is JSON bytes.
 """
 
+from schemas.events.alert import Alert
 from schemas.events.attempt import Attempt, AttemptError
 from schemas.events.breaker import Breaker
 from schemas.events.call import Call, Prefix, Price, Tier
@@ -34,11 +35,13 @@ EVENTS: dict[str, type] = {
     "idempotency": Idempotency,
     "signal": Signal,
     "breaker": Breaker,
+    "alert": Alert,
 }
 """Event name (as in `<event>.v<N>.avsc` and the `schema` header) -> today's model."""
 
 __all__ = [
     "EVENTS",
+    "Alert",
     "Attempt",
     "AttemptError",
     "Breaker",

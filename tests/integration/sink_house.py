@@ -23,6 +23,7 @@ from schemas import headers as h
 from schemas.codec import encode
 from schemas.completion import Usage
 from schemas.events import (
+    Alert,
     Attempt,
     Breaker,
     Cost,
@@ -69,6 +70,7 @@ class Events:
             "responses.v1": self.response,
             "costs.v1": self.cost,
             "breakers.v1": self.breaker,
+            "alerts.v1": self.alert,
         }
 
     def any(self, topic: str, tenant: str) -> tuple[bytes, list[tuple[str, bytes]]]:
@@ -130,6 +132,12 @@ class Events:
 
     def breaker(self, _tenant: str) -> Breaker:
         return Breaker(f"sim/{self._any(*MODELS)}/us", "open", self._chance.randrange(99), self._at(), self._at())
+
+    def alert(self, _tenant: str) -> Alert:
+        return Alert(
+            self._id(), "many-errors", self._any("firing", "resolved"), "error_rate", ">", 0.5, 0.9, {"provider": "sim"},
+            self._at(), self._at(), "c1", ["webhook:OPS"],
+        )  # fmt: skip
 
 
 @dataclass

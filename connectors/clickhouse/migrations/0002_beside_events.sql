@@ -1,4 +1,4 @@
--- Dead letters, and the tables of events that have no writer yet.
+-- Dead letters, alerts, and the tables of events that have no writer yet.
 
 -- What could not be processed. `value` only for tenants that let bodies be stored.
 CREATE TABLE IF NOT EXISTS dead_letters
@@ -85,16 +85,21 @@ ORDER BY (tenant, request_id, conversation_id, user)
 TTL toDateTime(at) + toIntervalDay(retention_days)
 SETTINGS non_replicated_deduplication_window = 10000;
 
--- Alerts that began and ended.
+-- When rules of the catalogue began and ceased to hold; both records of an episode have its alert_id.
 CREATE TABLE IF NOT EXISTS alerts
 (
     alert_id String CODEC(ZSTD(1)),
     name LowCardinality(String) CODEC(ZSTD(1)),
     state LowCardinality(String) CODEC(ZSTD(1)),
-    subject LowCardinality(String) CODEC(ZSTD(1)),
-    value Float64 CODEC(ZSTD(1)),
+    term LowCardinality(String) CODEC(ZSTD(1)),
+    operator LowCardinality(String) CODEC(ZSTD(1)),
     threshold Float64 CODEC(ZSTD(1)),
+    value Float64 CODEC(ZSTD(1)),
+    labels Map(LowCardinality(String), String) CODEC(ZSTD(1)),
+    since DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)),
     at DateTime64(3, 'UTC') CODEC(Delta(8), ZSTD(1)),
+    catalog LowCardinality(String) CODEC(ZSTD(1)),
+    to Array(String) CODEC(ZSTD(1)),
     kafka_partition UInt16 CODEC(T64, ZSTD(1)),
     kafka_offset UInt64 CODEC(Delta(8), ZSTD(1)),
     INDEX offset_index kafka_offset TYPE minmax GRANULARITY 1

@@ -83,12 +83,14 @@ def test_a_variable_name_of_the_wrong_form_is_not_repeated() -> None:
 def test_an_alert_without_its_webhook_and_split_limits_are_worth_a_warning() -> None:
     text = small(
         swap={"keys_env: T_KEYS, ": "keys_env: T_KEYS, shards: 2, "},
-        more='alerts: [{name: a, when: "error_rate > 0.5", to: ["webhook:HOOK", "webhook:SET"]}]',
+        more='alerts: [{name: a, when: "error_rate > 0.5", to: ["webhook:HOOK", "webhook:SET", "webhook:OPEN"]}]',
     )
-    warnings = [(w.path, w.message) for w in loaded(text, {**ENV, "SET": "https://example.org"}).warnings]
+    env = {**ENV, "SET": "https://example.org", "SET_SECRET": "a-secret", "OPEN": "https://example.org"}
+    warnings = [(w.path, w.message) for w in loaded(text, env).warnings]
     assert warnings == [
         ("tenants.t.shards", "hard limits of t are divided evenly over 2 shards"),
         ("alerts[0].to[0]", "HOOK is not set: nobody is told"),
+        ("alerts[0].to[2]", "OPEN_SECRET is not set: nobody is told"),
     ]
 
 

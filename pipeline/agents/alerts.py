@@ -1,0 +1,231 @@
+"""alerts: the catalogue's rules over what the platform does -> `alerts.v1` -> webhooks.
+
+1. Whoever owns the one partition of `alerts.v1` judges; other instances stand by.
+2. Taking over, it reads that topic: what fires goes on firing, under the same id. Then it looks at the last minute.
+3. Every second the rules are asked; what began or ended is written, and is in force once the broker has acked it.
+4. The same partition, read by the group, is the outbox: webhooks get what they have not taken yet, beside the judging. The
+   group's commit says how far they are, so a post is repeated only if the stage died while it was under way.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
+from aiokafka.errors import KafkaError
+
+from connectors.kafka.offsets import Offsets
+from connectors.webhooks import Poster, Webhook
+from pipeline.agents.observing import Observer
+from pipeline.core.alerting import Outbox, Post, Rules
+from pipeline.core.alerting.outbox import GIVE_UP_MS
+from pipeline.emit import Emit
+from pipeline.tools import Tools
+from schemas import topics as t
+from schemas.codec import decode
+from schemas.events import Alert
+from schemas.jsonable import to_json
+
+__all__ = ["Alerts"]
+
+GROUP = "millrace-alerts"
+TICK_S = 1.0
+REACHABLE_S = 1.0
+AT_ONCE = 8
+"""Posts under way."""
+
+log = logging.getLogger(__name__)
+
+
+class Alerts:
+    """`failed` resolves if it must not go on."""
+
+    def __init__(self, tools: Tools, emit: Emit, *, security: Mapping[str, Any] | None = None) -> None:
+        self._tools, self._emit, self._security = tools, emit, security or {}
+        self._topic = tools.topic(t.ALERTS.name)
+        self._offsets = Offsets(tools.bootstrap, security=security)
+        self._poster = Poster()
+        self._places = asyncio.Semaphore(AT_ONCE)
+        self._changed = asyncio.Event()
+        self._rules = Rules()
+        self._outbox: Outbox | None = None
+        self._shown: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._duty: asyncio.Task[None] | None = None
+        self._consumer: Any = None
+        self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
+
+    async def start(self) -> None:
+        await self._offsets.start()
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._tools.bootstrap,
+            group_id=GROUP,
+            group_instance_id=f"alerts-{self._tools.instance}",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=10_000,
+            heartbeat_interval_ms=1_000,
+            max_poll_interval_ms=2_000_000_000,
+            retry_backoff_ms=100,
+            **self._security,
+        )
+        self._consumer.subscribe([self._topic], listener=_Listener(self))
+        await self._consumer.start()
+        self._spawn(self._read())
+
+    async def stop(self) -> None:
+        await self.revoked()
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._consumer.stop()
+        await self._offsets.stop()
+        await self._poster.close()
+
+    def is_ready(self) -> bool:
+        return self._outbox is not None
+
+    def show(self) -> None:
+        """Set the gauge, also of rules that have gone."""
+        names = [alert.name for alert in self._rules.firing]
+        self._shown.update(names, (rule.name for rule in self._tools.loaded.catalog.alerts))
+        for name in self._shown:
+            self._tools.metrics.set("alerts_firing", names.count(name), name=name)
+
+    async def assigned(self, places: set[TopicPartition]) -> None:
+        for place in places:
+            self._outbox = outbox = Outbox(*await self._position(place))
+            self._duty = self._spawn(self._serve(place, outbox))
+
+    async def revoked(self) -> None:
+        self._outbox, duty, self._duty = None, self._duty, None
+        if duty is not None:
+            duty.cancel()
+            await asyncio.gather(duty, return_exceptions=True)
+        self._rules = Rules()
+
+    async def _position(self, place: TopicPartition) -> tuple[int, str]:
+        """Where the outbox goes on. Without a commit only what nobody would have given up by now is posted."""
+        commit = await self._offsets.committed(GROUP, place)
+        if commit is None:
+            commit = await self._offset_at(place, self._tools.now_ms() - GIVE_UP_MS), ""
+        self._consumer.seek(place, commit[0])
+        return commit
+
+    async def _offset_at(self, place: TopicPartition, since_ms: int) -> int:
+        found = (await self._consumer.offsets_for_times({place: since_ms}))[place]
+        return int((await self._consumer.end_offsets([place]))[place] if found is None else found.offset)
+
+    async def _serve(self, place: TopicPartition, outbox: Outbox) -> None:
+        """As long as the partition is ours."""
+        self._rules = Rules([alert async for alert in self._history(place)])
+        observer = Observer(self._tools, self._offsets, self._rules.firing, security=self._security)
+        try:
+            await observer.start()
+            await asyncio.gather(observer.watch(self._terms), self._judge(observer), self._post_all(place, outbox))
+        finally:
+            await observer.stop()
+
+    async def _history(self, place: TopicPartition) -> Any:
+        async for record in self._tools.scanner.read(place.topic, place.partition):
+            if isinstance(alert := decode(Alert, record.value), Alert):
+                yield alert
+
+    def _terms(self) -> set[str]:
+        return {rule.condition.term for rule in self._tools.loaded.catalog.alerts}
+
+    async def _judge(self, observer: Observer) -> None:
+        while True:
+            # With the broker away nothing comes in, and nothing would seem to be wrong.
+            if await self._tools.producers.is_reachable(REACHABLE_S):
+                await self._step(observer)
+            await asyncio.sleep(TICK_S)
+
+    async def _step(self, observer: Observer) -> None:
+        catalog = self._tools.loaded.catalog
+        readings = observer.readings(self._terms())
+        for alert in self._rules.step(catalog.alerts, readings, self._tools.now_ms(), catalog=catalog.hash):
+            await self._emit.alert(alert)
+            log.warning("alert", extra={"alert": alert.name, "state": alert.state, **_subject(alert)})
+
+    async def _read(self) -> None:
+        async for record in self._consumer:
+            if self._outbox is not None and isinstance(alert := decode(Alert, record.value), Alert):
+                self._outbox.add(record.offset, alert)
+                self._changed.set()
+
+    async def _post_all(self, place: TopicPartition, outbox: Outbox) -> None:
+        committed = (-1, "")
+        while True:
+            for post in outbox.take(self._tools.now_ms()):
+                self._spawn(self._post(post, outbox))
+            if (outbox.position, outbox.memo) != committed:
+                committed = await self._commit(place, outbox)
+            await self._something_new()
+
+    async def _post(self, post: Post, outbox: Outbox) -> None:
+        async with self._places:
+            refused = await self._send(post)
+        if refused is None:
+            outbox.sent(post)
+            result = "ok"
+        else:
+            result = "failed" if outbox.failed(post, self._tools.now_ms()) else "given_up"
+            log.warning(
+                "webhook", extra={"alert": post.alert.name, "to": post.target, "result": result, "reason": refused}
+            )
+        self._tools.metrics.count("alert_webhooks_total", result=result)
+        self._changed.set()
+
+    async def _send(self, post: Post) -> str | None:
+        keys = self._tools.loaded.webhooks.get(post.target.removeprefix("webhook:"))
+        if keys is None:
+            return "not set"
+        webhook = Webhook(keys.url.get_secret_value(), keys.secret.get_secret_value(), keys.allow_private)
+        return await self._poster.post(webhook, orjson.dumps(to_json(post.alert)))
+
+    async def _commit(self, place: TopicPartition, outbox: Outbox) -> tuple[int, str]:
+        said = outbox.position, outbox.memo
+        try:
+            await self._consumer.commit({place: OffsetAndMetadata(*said)})
+        except KafkaError as error:  # said again next time; if the partition has gone, we are about to be told
+            log.warning("outbox not committed", extra={"error": repr(error)})
+            return -1, ""
+        return said
+
+    async def _something_new(self) -> None:
+        """Or time has passed."""
+        try:
+            async with asyncio.timeout(TICK_S):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+        self._changed.clear()
+
+    def _spawn(self, work: Any) -> "asyncio.Task[None]":
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) and not self.failed.done():
+            self.failed.set_result(error)
+
+
+def _subject(alert: Alert) -> dict[str, Any]:
+    return {"value": alert.value, "labels": ",".join(f"{key}={value}" for key, value in sorted(alert.labels.items()))}
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, alerts: Alerts) -> None:
+        self._alerts = alerts
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        await self._alerts.revoked()
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        await self._alerts.assigned(assigned)
