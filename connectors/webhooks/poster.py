@@ -5,6 +5,7 @@ with the URL, which often is a secret itself. Addresses go through the same guar
 """
 
 import asyncio
+import ssl
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -36,7 +37,8 @@ class Poster:
     """Needs a running loop from the first post on."""
 
     def __init__(self) -> None:
-        self._transports = {allow: _transport(allow_private=allow) for allow in (False, True)}
+        context = httpx.create_ssl_context()
+        self._transports = {allow: _transport(context, allow_private=allow) for allow in (False, True)}
 
     async def post(self, webhook: Webhook, body: bytes) -> str | None:
         """None if it was taken (2xx), else why not, in a word or two without the address."""
@@ -63,9 +65,7 @@ class Poster:
         return response.status_code
 
 
-def _transport(*, allow_private: bool) -> AiohttpTransport:
-    context = httpx.create_ssl_context()
-
+def _transport(context: ssl.SSLContext, *, allow_private: bool) -> AiohttpTransport:
     def session() -> aiohttp.ClientSession:
         resolver = None if allow_private else GuardedResolver()
         connector = aiohttp.TCPConnector(ssl=context, resolver=resolver)

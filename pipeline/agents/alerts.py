@@ -9,7 +9,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import orjson
@@ -95,9 +95,12 @@ class Alerts:
             self._tools.metrics.set("alerts_firing", names.count(name), name=name)
 
     async def assigned(self, places: set[TopicPartition]) -> None:
-        for place in places:
-            self._outbox = outbox = Outbox(*await self._position(place))
-            self._duty = self._spawn(self._serve(place, outbox))
+        try:
+            for place in places:
+                self._outbox = outbox = Outbox(*await self._position(place))
+                self._duty = self._spawn(self._serve(place, outbox))
+        except Exception as error:  # aiokafka would log it and go on without us
+            self._fail(error)
 
     async def revoked(self) -> None:
         self._outbox, duty, self._duty = None, self._duty, None
@@ -128,7 +131,7 @@ class Alerts:
         finally:
             await observer.stop()
 
-    async def _history(self, place: TopicPartition) -> Any:
+    async def _history(self, place: TopicPartition) -> AsyncIterator[Alert]:
         async for record in self._tools.scanner.read(place.topic, place.partition):
             if isinstance(alert := decode(Alert, record.value), Alert):
                 yield alert
@@ -212,7 +215,11 @@ class Alerts:
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) and not self.failed.done():
+        if not task.cancelled() and (error := task.exception()):
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self.failed.done():
             self.failed.set_result(error)
 
 

@@ -15,14 +15,26 @@ Time is the wall clock that records carry, in ms.
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from schemas.errors import ERROR_KINDS, SAYS_NOTHING, ErrorKind
 from schemas.events import Alert, Attempt, Breaker
 
-__all__ = ["MIN_CALLS", "WINDOW_MS", "Backlog", "Calls", "Labels", "Outages", "Readings", "Tally", "labels_of"]
+__all__ = [
+    "MIN_CALLS",
+    "WINDOW_MS",
+    "Backlog",
+    "Calls",
+    "Labels",
+    "Outages",
+    "Readings",
+    "Tally",
+    "consumer_lag",
+    "freshness_s",
+    "labels_of",
+]
 
 Labels = tuple[tuple[str, str], ...]
 """Sorted by name."""
@@ -67,10 +79,12 @@ class Outages:
             known = self._remembered.get(breaker.endpoint, breaker.since)
             self._out_since[breaker.endpoint] = min(known, breaker.since)
 
-    def breaker_open_s(self, now_ms: int) -> dict[Labels, float]:
+    def breaker_open_s(self, endpoints: Container[str], now_ms: int) -> dict[Labels, float]:
+        """Of these, which are those of the catalogue: one that it dropped while it was out stays out for ever."""
         return {
             labels_of({"endpoint": endpoint, "provider": endpoint.partition("/")[0]}): _age_s(since, now_ms)
             for endpoint, since in self._out_since.items()
+            if endpoint in endpoints
         }
 
 
@@ -132,28 +146,32 @@ class Tally:
 
 @dataclass(slots=True, frozen=True)
 class Backlog:
-    """Of one partition in one consumer group. `waiting_since`: time of the first record that is not done, if looked up."""
+    """Of one partition in one consumer group, when it was asked. `age_s`: of the first record that is not done, if known."""
 
     group: str
     topic: str
     records: int
-    waiting_since: int | None = None
+    age_s: float | None = None
 
-    @staticmethod
-    def consumer_lag(backlogs: "Iterable[Backlog]") -> dict[Labels, float]:
-        lags: Counter[Labels] = Counter()
-        for one in backlogs:
-            lags[labels_of({"group": one.group, "topic": one.topic})] += one.records
-        return dict.fromkeys(lags, 0.0) | {labels: float(records) for labels, records in lags.items()}
 
-    @staticmethod
-    def freshness_s(backlogs: "Iterable[Backlog]", now_ms: int) -> dict[Labels, float]:
-        """Of the sink's partitions; a topic is as fresh as its worst one."""
-        ages: dict[Labels, float] = {}
-        for one in backlogs:
-            labels = labels_of({"topic": one.topic})
-            ages[labels] = max(ages.get(labels, 0.0), _age_s(one.waiting_since, now_ms))
-        return ages
+def consumer_lag(backlogs: Iterable[Backlog]) -> dict[Labels, float]:
+    lags: dict[Labels, float] = {}
+    for one in backlogs:
+        labels = labels_of({"group": one.group, "topic": one.topic})
+        lags[labels] = lags.get(labels, 0.0) + one.records
+    return lags
+
+
+def freshness_s(backlogs: Iterable[Backlog]) -> dict[Labels, float] | None:
+    """Of the sink's partitions: a topic is as fresh as its worst one. None if one is behind and nobody knows how far."""
+    ages: dict[Labels, float] = {}
+    for one in backlogs:
+        age_s = one.age_s if one.records else 0.0
+        if age_s is None:
+            return None
+        labels = labels_of({"topic": one.topic})
+        ages[labels] = max(ages.get(labels, 0.0), age_s)
+    return ages
 
 
 def _failed(attempt: Attempt) -> bool | None:
