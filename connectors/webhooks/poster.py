@@ -21,7 +21,7 @@ __all__ = ["Poster", "Webhook"]
 
 TIMEOUT_S: Final = 5.0
 _HEADERS: Final = {"user-agent": "millrace", "content-type": "application/json", "accept-encoding": "identity"}
-_LOST: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, aiohttp.ClientError, OSError)
+_LOST: Final = (httpx.HTTPError, httpx.StreamError, aiohttp.ClientError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,9 @@ class Poster:
                 status = await self._send(webhook, body)
         except TimeoutError:
             return "timeout"
-        except _LOST as error:
+        except (
+            Exception
+        ) as error:  # what strange addresses and answers raise has no common name, and must not end a process
             return type(error).__name__
         return None if 200 <= status < 300 else f"HTTP {status}"
 

@@ -15,8 +15,8 @@ Time is the wall clock that records carry, in ms.
 
 import math
 from collections import Counter, deque
-from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.errors import ERROR_KINDS, SAYS_NOTHING, ErrorKind
@@ -88,43 +88,57 @@ class Outages:
         }
 
 
-@dataclass(slots=True, frozen=True)
-class _Call:
-    at: int
-    provider: str
-    failed: bool
-    first_event_ms: int | None
+@dataclass(slots=True)
+class _Second:
+    """Calls of one provider that finished within one second. `waits`: first events of good streams, in ms."""
+
+    calls: int = 0
+    failed: int = 0
+    waits: list[int] = field(default_factory=list)
 
 
 class Calls:
-    """The calls that finished within the last minute, each once."""
+    """The calls that finished within the last minute, each once; kept by the second, so that asking is cheap."""
 
     def __init__(self) -> None:
-        self._calls: dict[str, _Call] = {}
+        self._seconds: dict[int, dict[str, _Second]] = {}
+        self._ids: dict[int, set[str]] = {}
 
     def note(self, attempt: Attempt, at_ms: int) -> None:
         """`at_ms`: the record's time. The first `finished` of an attempt counts."""
-        if attempt.phase == "finished" and (failed := _failed(attempt)) is not None:
-            call = _Call(at_ms, attempt.provider, failed, None if failed else attempt.first_event_ms)
-            self._calls.setdefault(attempt.attempt_id, call)
+        if attempt.phase != "finished" or (failed := _failed(attempt)) is None:
+            return
+        if any(attempt.attempt_id in ids for ids in self._ids.values()):
+            return
+        second = at_ms // 1000
+        self._ids.setdefault(second, set()).add(attempt.attempt_id)
+        there = self._seconds.setdefault(second, {}).setdefault(attempt.provider, _Second())
+        there.calls += 1
+        there.failed += failed
+        if not failed and attempt.first_event_ms is not None:
+            there.waits.append(attempt.first_event_ms)
 
     def forget(self, now_ms: int) -> None:
-        self._calls = {key: call for key, call in self._calls.items() if call.at > now_ms - WINDOW_MS}
+        for second in [second for second in self._seconds if second * 1000 <= now_ms - WINDOW_MS]:
+            del self._seconds[second], self._ids[second]
 
     def error_rate(self) -> dict[Labels, float]:
         calls, failed = Counter[str](), Counter[str]()
-        for call in self._calls.values():
-            calls[call.provider] += 1
-            failed[call.provider] += call.failed
+        for provider, second in self._all():
+            calls[provider] += second.calls
+            failed[provider] += second.failed
         return {_of(provider): failed[provider] / count for provider, count in calls.items() if count >= MIN_CALLS}
 
     def p95_first_token_s(self) -> dict[Labels, float]:
         """By nearest rank."""
         waits: dict[str, list[int]] = {}
-        for call in self._calls.values():
-            if call.first_event_ms is not None:
-                waits.setdefault(call.provider, []).append(call.first_event_ms)
+        for provider, second in self._all():
+            waits.setdefault(provider, []).extend(second.waits)
         return {_of(provider): _p95(times) / 1000 for provider, times in waits.items() if len(times) >= MIN_CALLS}
+
+    def _all(self) -> Iterator[tuple[str, _Second]]:
+        for providers in self._seconds.values():
+            yield from providers.items()
 
 
 class Tally:
