@@ -5,6 +5,7 @@ with the URL, which often is a secret itself. Addresses go through the same guar
 """
 
 import asyncio
+import ssl
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -20,7 +21,7 @@ __all__ = ["Poster", "Webhook"]
 
 TIMEOUT_S: Final = 5.0
 _HEADERS: Final = {"user-agent": "millrace", "content-type": "application/json", "accept-encoding": "identity"}
-_LOST: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, aiohttp.ClientError, OSError)
+_LOST: Final = (httpx.HTTPError, httpx.StreamError, aiohttp.ClientError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class Poster:
     """Needs a running loop from the first post on."""
 
     def __init__(self) -> None:
-        self._transports = {allow: _transport(allow_private=allow) for allow in (False, True)}
+        context = httpx.create_ssl_context()
+        self._transports = {allow: _transport(context, allow_private=allow) for allow in (False, True)}
 
     async def post(self, webhook: Webhook, body: bytes) -> str | None:
         """None if it was taken (2xx), else why not, in a word or two without the address."""
@@ -45,7 +47,9 @@ class Poster:
                 status = await self._send(webhook, body)
         except TimeoutError:
             return "timeout"
-        except _LOST as error:
+        except (
+            Exception
+        ) as error:  # what strange addresses and answers raise has no common name, and must not end a process
             return type(error).__name__
         return None if 200 <= status < 300 else f"HTTP {status}"
 
@@ -63,9 +67,7 @@ class Poster:
         return response.status_code
 
 
-def _transport(*, allow_private: bool) -> AiohttpTransport:
-    context = httpx.create_ssl_context()
-
+def _transport(context: ssl.SSLContext, *, allow_private: bool) -> AiohttpTransport:
     def session() -> aiohttp.ClientSession:
         resolver = None if allow_private else GuardedResolver()
         connector = aiohttp.TCPConnector(ssl=context, resolver=resolver)

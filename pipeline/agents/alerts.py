@@ -8,33 +8,30 @@
 """
 
 import asyncio
+import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-import orjson
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
-from aiokafka.errors import KafkaError
 
 from connectors.kafka.offsets import Offsets
-from connectors.webhooks import Poster, Webhook
+from connectors.webhooks import Poster
 from pipeline.agents.observing import Observer
-from pipeline.core.alerting import Outbox, Post, Rules
+from pipeline.agents.posting import Posting
+from pipeline.core.alerting import Outbox, Rules
 from pipeline.core.alerting.outbox import GIVE_UP_MS
 from pipeline.emit import Emit
 from pipeline.tools import Tools
 from schemas import topics as t
 from schemas.codec import decode
 from schemas.events import Alert
-from schemas.jsonable import to_json
 
 __all__ = ["Alerts"]
 
 GROUP = "millrace-alerts"
 TICK_S = 1.0
 REACHABLE_S = 1.0
-AT_ONCE = 8
-"""Posts under way."""
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +44,8 @@ class Alerts:
         self._topic = tools.topic(t.ALERTS.name)
         self._offsets = Offsets(tools.bootstrap, security=security)
         self._poster = Poster()
-        self._places = asyncio.Semaphore(AT_ONCE)
-        self._changed = asyncio.Event()
         self._rules = Rules()
-        self._outbox: Outbox | None = None
+        self._posting: Posting | None = None
         self._shown: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._duty: asyncio.Task[None] | None = None
@@ -85,7 +80,7 @@ class Alerts:
         await self._poster.close()
 
     def is_ready(self) -> bool:
-        return self._outbox is not None
+        return self._posting is not None
 
     def show(self) -> None:
         """Set the gauge, also of rules that have gone."""
@@ -95,12 +90,18 @@ class Alerts:
             self._tools.metrics.set("alerts_firing", names.count(name), name=name)
 
     async def assigned(self, places: set[TopicPartition]) -> None:
-        for place in places:
-            self._outbox = outbox = Outbox(*await self._position(place))
-            self._duty = self._spawn(self._serve(place, outbox))
+        try:
+            for place in places:
+                position, memo = await self._position(place)
+                self._consumer.seek(place, position)
+                commit = functools.partial(self._commit, place)
+                self._posting = Posting(self._tools, self._poster, Outbox(position, memo), commit)
+                self._duty = self._spawn(self._serve(place, self._posting))
+        except Exception as error:  # aiokafka would log it and go on without us
+            self._fail(error)
 
     async def revoked(self) -> None:
-        self._outbox, duty, self._duty = None, self._duty, None
+        self._posting, duty, self._duty = None, self._duty, None
         if duty is not None:
             duty.cancel()
             await asyncio.gather(duty, return_exceptions=True)
@@ -109,26 +110,25 @@ class Alerts:
     async def _position(self, place: TopicPartition) -> tuple[int, str]:
         """Where the outbox goes on. Without a commit only what nobody would have given up by now is posted."""
         commit = await self._offsets.committed(GROUP, place)
-        if commit is None:
-            commit = await self._offset_at(place, self._tools.now_ms() - GIVE_UP_MS), ""
-        self._consumer.seek(place, commit[0])
-        return commit
+        if commit is not None:
+            return commit
+        found = (await self._consumer.offsets_for_times({place: self._tools.now_ms() - GIVE_UP_MS}))[place]
+        return (await self._consumer.end_offsets([place]))[place] if found is None else found.offset, ""
 
-    async def _offset_at(self, place: TopicPartition, since_ms: int) -> int:
-        found = (await self._consumer.offsets_for_times({place: since_ms}))[place]
-        return int((await self._consumer.end_offsets([place]))[place] if found is None else found.offset)
+    async def _commit(self, place: TopicPartition, position: int, memo: str) -> None:
+        await self._consumer.commit({place: OffsetAndMetadata(position, memo)})
 
-    async def _serve(self, place: TopicPartition, outbox: Outbox) -> None:
+    async def _serve(self, place: TopicPartition, posting: Posting) -> None:
         """As long as the partition is ours."""
         self._rules = Rules([alert async for alert in self._history(place)])
         observer = Observer(self._tools, self._offsets, self._rules.firing, security=self._security)
         try:
             await observer.start()
-            await asyncio.gather(observer.watch(self._terms), self._judge(observer), self._post_all(place, outbox))
+            await asyncio.gather(observer.watch(self._terms), self._judge(observer), posting.run())
         finally:
             await observer.stop()
 
-    async def _history(self, place: TopicPartition) -> Any:
+    async def _history(self, place: TopicPartition) -> AsyncIterator[Alert]:
         async for record in self._tools.scanner.read(place.topic, place.partition):
             if isinstance(alert := decode(Alert, record.value), Alert):
                 yield alert
@@ -152,57 +152,8 @@ class Alerts:
 
     async def _read(self) -> None:
         async for record in self._consumer:
-            if self._outbox is not None and isinstance(alert := decode(Alert, record.value), Alert):
-                self._outbox.add(record.offset, alert)
-                self._changed.set()
-
-    async def _post_all(self, place: TopicPartition, outbox: Outbox) -> None:
-        committed = (-1, "")
-        while True:
-            for post in outbox.take(self._tools.now_ms()):
-                self._spawn(self._post(post, outbox))
-            if (outbox.position, outbox.memo) != committed:
-                committed = await self._commit(place, outbox)
-            await self._something_new()
-
-    async def _post(self, post: Post, outbox: Outbox) -> None:
-        async with self._places:
-            refused = await self._send(post)
-        if refused is None:
-            outbox.sent(post)
-            result = "ok"
-        else:
-            result = "failed" if outbox.failed(post, self._tools.now_ms()) else "given_up"
-            log.warning(
-                "webhook", extra={"alert": post.alert.name, "to": post.target, "result": result, "reason": refused}
-            )
-        self._tools.metrics.count("alert_webhooks_total", result=result)
-        self._changed.set()
-
-    async def _send(self, post: Post) -> str | None:
-        keys = self._tools.loaded.webhooks.get(post.target.removeprefix("webhook:"))
-        if keys is None:
-            return "not set"
-        webhook = Webhook(keys.url.get_secret_value(), keys.secret.get_secret_value(), keys.allow_private)
-        return await self._poster.post(webhook, orjson.dumps(to_json(post.alert)))
-
-    async def _commit(self, place: TopicPartition, outbox: Outbox) -> tuple[int, str]:
-        said = outbox.position, outbox.memo
-        try:
-            await self._consumer.commit({place: OffsetAndMetadata(*said)})
-        except KafkaError as error:  # said again next time; if the partition has gone, we are about to be told
-            log.warning("outbox not committed", extra={"error": repr(error)})
-            return -1, ""
-        return said
-
-    async def _something_new(self) -> None:
-        """Or time has passed."""
-        try:
-            async with asyncio.timeout(TICK_S):
-                await self._changed.wait()
-        except TimeoutError:
-            return
-        self._changed.clear()
+            if self._posting is not None and isinstance(alert := decode(Alert, record.value), Alert):
+                self._posting.add(record.offset, alert)
 
     def _spawn(self, work: Any) -> "asyncio.Task[None]":
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
@@ -212,7 +163,11 @@ class Alerts:
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) and not self.failed.done():
+        if not task.cancelled() and (error := task.exception()):
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        if not self.failed.done():
             self.failed.set_result(error)
 
 

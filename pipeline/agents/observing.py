@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 from connectors.kafka.offsets import Offsets, Place
 from connectors.kafka.tail import Tail
 from pipeline.agents.endpoints import REQUEST_ROLES
-from pipeline.core.alerting import Backlog, Calls, Labels, Outages, Readings, Tally
+from pipeline.core.alerting import Backlog, Calls, Labels, Outages, Readings, Tally, consumer_lag, freshness_s
 from pipeline.core.alerting.readings import WINDOW_MS
 from pipeline.tools import Tools
 from schemas import topics as t
@@ -38,14 +38,19 @@ class Observer:
         self._tools, self._offsets = tools, offsets
         self._outages, self._calls, self._dead_letters = Outages(firing), Calls(), Tally()
         self._backlogs: list[Backlog] | None = None
-        recent = tools.now_ms() - WINDOW_MS
+        self._handlers = {
+            tools.topic(t.ATTEMPTS.name): self._attempt,
+            tools.topic(t.DEAD_LETTERS.name): self._dead_letter,
+        }
         self._tails = [
-            Tail(tools.bootstrap, [tools.topic(topic.name)], handle, since_ms=since_ms, security=security)
-            for topic, handle, since_ms in (
-                (t.BREAKERS, self._breaker, 0),
-                (t.ATTEMPTS, self._attempt, recent),
-                (t.DEAD_LETTERS, self._dead_letter, recent),
-            )
+            Tail(tools.bootstrap, [tools.topic(t.BREAKERS.name)], self._breaker, since_ms=0, security=security),
+            Tail(
+                tools.bootstrap,
+                list(self._handlers),
+                self._recent,
+                since_ms=tools.now_ms() - WINDOW_MS,
+                security=security,
+            ),
         ]
 
     async def start(self) -> None:
@@ -78,17 +83,20 @@ class Observer:
         now = self._tools.now_ms()
         self._calls.forget(now)
         self._dead_letters.forget(now)
-        known: dict[str, Callable[[], Mapping[Labels, float]]] = {
-            "breaker_open_s": lambda: self._outages.breaker_open_s(now),
+        known: dict[str, Callable[[], Mapping[Labels, float] | None]] = {
+            "breaker_open_s": lambda: self._outages.breaker_open_s(self._endpoints(), now),
             "error_rate": self._calls.error_rate,
             "p95_first_token_s": self._calls.p95_first_token_s,
             "dead_letters_per_min": self._dead_letters.dead_letters_per_min,
+            "consumer_lag": lambda: None if self._backlogs is None else consumer_lag(self._backlogs),
+            "freshness_s": lambda: None if self._backlogs is None else freshness_s(_of_sink(self._backlogs)),
         }
-        if (backlogs := self._backlogs) is not None:
-            sinks = [one for one in backlogs if one.group == SINK_GROUP]
-            known["consumer_lag"] = lambda: Backlog.consumer_lag(backlogs)
-            known["freshness_s"] = lambda: Backlog.freshness_s(sinks, now)
-        return {term: known[term]() for term in terms if term in known}
+        found = {term: known[term]() for term in terms if term in known}
+        return {term: values for term, values in found.items() if values is not None}
+
+    def _endpoints(self) -> set[str]:
+        catalog = self._tools.loaded.catalog
+        return {catalog.endpoint_of(model) for model in catalog.models}
 
     async def _ask(self, *, with_times: bool) -> list[Backlog] | None:
         try:
@@ -100,9 +108,13 @@ class Observer:
             return None
         return [self._backlog(place, times.get(place)) for place in places]
 
-    def _backlog(self, place: Place, waiting_since: int | None) -> Backlog:
+    def _backlog(self, place: Place, first_ms: int | None) -> Backlog:
         topic = place.topic.removeprefix(self._tools.topic_prefix)
-        return Backlog(place.group, topic, max(0, place.end - place.committed), waiting_since)
+        age_s = None if first_ms is None else max(0, self._tools.now_ms() - first_ms) / 1000
+        return Backlog(place.group, topic, max(0, place.end - place.committed), age_s)
+
+    def _recent(self, record: Any) -> None:
+        self._handlers[record.topic](record)
 
     def _breaker(self, record: Any) -> None:
         if isinstance(breaker := decode(Breaker, record.value), Breaker):
@@ -115,3 +127,7 @@ class Observer:
 
     def _dead_letter(self, record: Any) -> None:
         self._dead_letters.note(record.timestamp)
+
+
+def _of_sink(backlogs: Iterable[Backlog]) -> list[Backlog]:
+    return [one for one in backlogs if one.group == SINK_GROUP]

@@ -38,7 +38,7 @@ from schemas.events import (
     Timings,
     View,
 )
-from schemas.topics import BREAKERS, DEAD_LETTERS, NamedTopic
+from schemas.topics import ALERTS, BREAKERS, DEAD_LETTERS, NamedTopic
 
 PARTITIONS = 2
 SECRET = b"the-body-that-nobody-may-keep"
@@ -205,7 +205,7 @@ class House:
         producer = AIOKafkaProducer(bootstrap_servers=self.broker, enable_idempotence=True, linger_ms=5)
         await producer.start()
         try:
-            count = 1 if topic in (BREAKERS.name, DEAD_LETTERS.name) else PARTITIONS
+            count = 1 if topic in (ALERTS.name, BREAKERS.name, DEAD_LETTERS.name) else PARTITIONS
             acks = [
                 await producer.send(self.prefix + topic, value, key=str(number).encode(), headers=headers,
                                     partition=number % count)

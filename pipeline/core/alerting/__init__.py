@@ -6,7 +6,19 @@ outbox      alerts -> posts to webhooks, in order and again until they arrive
 """
 
 from pipeline.core.alerting.outbox import Outbox, Post
-from pipeline.core.alerting.readings import Backlog, Calls, Labels, Outages, Readings, Tally
+from pipeline.core.alerting.readings import Backlog, Calls, Labels, Outages, Readings, Tally, consumer_lag, freshness_s
 from pipeline.core.alerting.rules import Rules
 
-__all__ = ["Backlog", "Calls", "Labels", "Outages", "Outbox", "Post", "Readings", "Rules", "Tally"]
+__all__ = [
+    "Backlog",
+    "Calls",
+    "Labels",
+    "Outages",
+    "Outbox",
+    "Post",
+    "Readings",
+    "Rules",
+    "Tally",
+    "consumer_lag",
+    "freshness_s",
+]

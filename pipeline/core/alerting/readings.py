@@ -15,14 +15,26 @@ Time is the wall clock that records carry, in ms.
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from schemas.errors import ERROR_KINDS, SAYS_NOTHING, ErrorKind
 from schemas.events import Alert, Attempt, Breaker
 
-__all__ = ["MIN_CALLS", "WINDOW_MS", "Backlog", "Calls", "Labels", "Outages", "Readings", "Tally", "labels_of"]
+__all__ = [
+    "MIN_CALLS",
+    "WINDOW_MS",
+    "Backlog",
+    "Calls",
+    "Labels",
+    "Outages",
+    "Readings",
+    "Tally",
+    "consumer_lag",
+    "freshness_s",
+    "labels_of",
+]
 
 Labels = tuple[tuple[str, str], ...]
 """Sorted by name."""
@@ -67,50 +79,66 @@ class Outages:
             known = self._remembered.get(breaker.endpoint, breaker.since)
             self._out_since[breaker.endpoint] = min(known, breaker.since)
 
-    def breaker_open_s(self, now_ms: int) -> dict[Labels, float]:
+    def breaker_open_s(self, endpoints: Container[str], now_ms: int) -> dict[Labels, float]:
+        """Of these, which are those of the catalogue: one that it dropped while it was out stays out for ever."""
         return {
             labels_of({"endpoint": endpoint, "provider": endpoint.partition("/")[0]}): _age_s(since, now_ms)
             for endpoint, since in self._out_since.items()
+            if endpoint in endpoints
         }
 
 
-@dataclass(slots=True, frozen=True)
-class _Call:
-    at: int
-    provider: str
-    failed: bool
-    first_event_ms: int | None
+@dataclass(slots=True)
+class _Second:
+    """Calls of one provider that finished within one second. `waits`: first events of good streams, in ms."""
+
+    calls: int = 0
+    failed: int = 0
+    waits: list[int] = field(default_factory=list)
 
 
 class Calls:
-    """The calls that finished within the last minute, each once."""
+    """The calls that finished within the last minute, each once; kept by the second, so that asking is cheap."""
 
     def __init__(self) -> None:
-        self._calls: dict[str, _Call] = {}
+        self._seconds: dict[int, dict[str, _Second]] = {}
+        self._ids: dict[int, set[str]] = {}
 
     def note(self, attempt: Attempt, at_ms: int) -> None:
         """`at_ms`: the record's time. The first `finished` of an attempt counts."""
-        if attempt.phase == "finished" and (failed := _failed(attempt)) is not None:
-            call = _Call(at_ms, attempt.provider, failed, None if failed else attempt.first_event_ms)
-            self._calls.setdefault(attempt.attempt_id, call)
+        if attempt.phase != "finished" or (failed := _failed(attempt)) is None:
+            return
+        if any(attempt.attempt_id in ids for ids in self._ids.values()):
+            return
+        second = at_ms // 1000
+        self._ids.setdefault(second, set()).add(attempt.attempt_id)
+        there = self._seconds.setdefault(second, {}).setdefault(attempt.provider, _Second())
+        there.calls += 1
+        there.failed += failed
+        if not failed and attempt.first_event_ms is not None:
+            there.waits.append(attempt.first_event_ms)
 
     def forget(self, now_ms: int) -> None:
-        self._calls = {key: call for key, call in self._calls.items() if call.at > now_ms - WINDOW_MS}
+        for second in [second for second in self._seconds if second * 1000 <= now_ms - WINDOW_MS]:
+            del self._seconds[second], self._ids[second]
 
     def error_rate(self) -> dict[Labels, float]:
         calls, failed = Counter[str](), Counter[str]()
-        for call in self._calls.values():
-            calls[call.provider] += 1
-            failed[call.provider] += call.failed
+        for provider, second in self._all():
+            calls[provider] += second.calls
+            failed[provider] += second.failed
         return {_of(provider): failed[provider] / count for provider, count in calls.items() if count >= MIN_CALLS}
 
     def p95_first_token_s(self) -> dict[Labels, float]:
         """By nearest rank."""
         waits: dict[str, list[int]] = {}
-        for call in self._calls.values():
-            if call.first_event_ms is not None:
-                waits.setdefault(call.provider, []).append(call.first_event_ms)
+        for provider, second in self._all():
+            waits.setdefault(provider, []).extend(second.waits)
         return {_of(provider): _p95(times) / 1000 for provider, times in waits.items() if len(times) >= MIN_CALLS}
+
+    def _all(self) -> Iterator[tuple[str, _Second]]:
+        for providers in self._seconds.values():
+            yield from providers.items()
 
 
 class Tally:
@@ -132,28 +160,32 @@ class Tally:
 
 @dataclass(slots=True, frozen=True)
 class Backlog:
-    """Of one partition in one consumer group. `waiting_since`: time of the first record that is not done, if looked up."""
+    """Of one partition in one consumer group, when it was asked. `age_s`: of the first record that is not done, if known."""
 
     group: str
     topic: str
     records: int
-    waiting_since: int | None = None
+    age_s: float | None = None
 
-    @staticmethod
-    def consumer_lag(backlogs: "Iterable[Backlog]") -> dict[Labels, float]:
-        lags: Counter[Labels] = Counter()
-        for one in backlogs:
-            lags[labels_of({"group": one.group, "topic": one.topic})] += one.records
-        return dict.fromkeys(lags, 0.0) | {labels: float(records) for labels, records in lags.items()}
 
-    @staticmethod
-    def freshness_s(backlogs: "Iterable[Backlog]", now_ms: int) -> dict[Labels, float]:
-        """Of the sink's partitions; a topic is as fresh as its worst one."""
-        ages: dict[Labels, float] = {}
-        for one in backlogs:
-            labels = labels_of({"topic": one.topic})
-            ages[labels] = max(ages.get(labels, 0.0), _age_s(one.waiting_since, now_ms))
-        return ages
+def consumer_lag(backlogs: Iterable[Backlog]) -> dict[Labels, float]:
+    lags: dict[Labels, float] = {}
+    for one in backlogs:
+        labels = labels_of({"group": one.group, "topic": one.topic})
+        lags[labels] = lags.get(labels, 0.0) + one.records
+    return lags
+
+
+def freshness_s(backlogs: Iterable[Backlog]) -> dict[Labels, float] | None:
+    """Of the sink's partitions: a topic is as fresh as its worst one. None if one is behind and nobody knows how far."""
+    ages: dict[Labels, float] = {}
+    for one in backlogs:
+        age_s = one.age_s if one.records else 0.0
+        if age_s is None:
+            return None
+        labels = labels_of({"topic": one.topic})
+        ages[labels] = max(ages.get(labels, 0.0), age_s)
+    return ages
 
 
 def _failed(attempt: Attempt) -> bool | None:

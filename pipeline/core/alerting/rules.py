@@ -68,11 +68,11 @@ class Rules:
     def step(self, rules: Iterable[Rule], readings: Readings, now_ms: int, *, catalog: str) -> list[Alert]:
         """What began and what ended; call it every second or so. `catalog`: hash of the one with these rules."""
         by_name = {rule.name: rule for rule in rules}
-        ended = list(self._dropped(by_name, now_ms, catalog))
+        said = list(self._dropped(by_name, now_ms, catalog))
         for rule in by_name.values():
             if (values := readings.get(rule.condition.term)) is not None:
-                ended += self._judge(rule, values, now_ms, catalog)
-        return ended
+                said += self._judge(rule, values, now_ms, catalog)
+        return said
 
     def _dropped(self, rules: Mapping[str, Rule], now_ms: int, catalog: str) -> Iterator[Alert]:
         """Of rules that are gone. Who was told of the beginning is told of the end."""

@@ -58,7 +58,14 @@ async def test_private_addresses_need_permission(posting: tuple[Poster, Receiver
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:1/hook?key=secret", "http://user:secret@example.org/", "ftp://secret", "http://[secret"]
+    "url",
+    [
+        "http://127.0.0.1:1/hook?key=secret",
+        "http://user:secret@example.org/",
+        "ftp://secret",
+        "http://[secret",
+        "http://secret..example/",
+    ],
 )
 async def test_neither_address_nor_secret_is_ever_said(url: str) -> None:
     posting = Poster()

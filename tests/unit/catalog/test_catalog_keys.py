@@ -98,3 +98,30 @@ def test_a_flag_without_a_name_here_is_kept_with_a_warning() -> None:
     found = loaded(small(swap={"m2: {provider: p, ": "m2: {provider: p, flags: {novel: 1}, "}), ENV)
     assert found.catalog.models["m2"].flags.unnamed == {"novel": 1}
     assert [warning.path for warning in found.warnings] == ["models.m2.flags.novel"]
+
+
+HOOKED = small(more='alerts: [{name: a, when: "error_rate > 0.5", to: ["webhook:HOOK"]}]')
+
+
+def test_a_webhook_has_its_address_its_secret_and_perhaps_leave_for_private_addresses() -> None:
+    env = {**ENV, "HOOK": " https://example.org/in?key=1\n", "HOOK_SECRET": "sesame-sesame"}
+    found = loaded(HOOKED, env).webhooks["HOOK"]
+    assert (found.url.get_secret_value(), found.secret.get_secret_value()) == (env["HOOK"].strip(), "sesame-sesame")
+    assert not found.allow_private
+    assert loaded(HOOKED, {**env, "HOOK_ALLOW_PRIVATE": "true"}).webhooks["HOOK"].allow_private
+    assert "sesame" not in repr(loaded(HOOKED, env)) and "example.org" not in repr(loaded(HOOKED, env))
+
+
+@pytest.mark.parametrize(
+    ("url", "secret", "message"),
+    [
+        ("ftp://example.org", "sesame-sesame", "HOOK: is no http:// or https:// address; the value is not shown"),
+        ("https:///path", "sesame-sesame", "HOOK: is no http:// or https:// address; the value is not shown"),
+        ("http://[1", "sesame-sesame", "HOOK: is no http:// or https:// address; the value is not shown"),
+        ("https://example.org/ a", "sesame-sesame", "HOOK: is no http:// or https:// address; the value is not shown"),
+        ("https://example.org", "sesame", "HOOK_SECRET is shorter than 8 characters"),
+    ],
+)
+def test_a_webhook_that_cannot_be_right_is_refused_without_being_shown(url: str, secret: str, message: str) -> None:
+    (problem,) = problems_of(HOOKED, {**ENV, "HOOK": url, "HOOK_SECRET": secret})
+    assert (problem.path, problem.message) == ("alerts[0].to[0]", message)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.core.alerting import Backlog, Calls, Outages, Tally
+from pipeline.core.alerting import Backlog, Calls, Outages, Tally, consumer_lag, freshness_s
 from pipeline.core.alerting.readings import MIN_CALLS, WINDOW_MS
 from schemas.events import Alert, Attempt, AttemptError, Breaker
 
@@ -31,28 +31,28 @@ def test_an_outage_lasts_from_the_first_opening_until_it_is_closed() -> None:
     outages = Outages()
     for epoch, (state, at) in enumerate([("open", 0), ("half_open", 5), ("open", 6), ("half_open", 16), ("ramp", 17)]):
         outages.note(breaker(state, epoch + 1, NOW + at * 1000))
-        assert outages.breaker_open_s(NOW + 20_000) == {OF_ENDPOINT: 20.0}
+        assert outages.breaker_open_s({ENDPOINT}, NOW + 20_000) == {OF_ENDPOINT: 20.0}
     outages.note(breaker("closed", 9, NOW + 21_000))
-    assert outages.breaker_open_s(NOW + 30_000) == {OF_ENDPOINT: 0.0}
+    assert outages.breaker_open_s({ENDPOINT}, NOW + 30_000) == {OF_ENDPOINT: 0.0}
     outages.note(breaker("open", 10, NOW + 40_000))
-    assert outages.breaker_open_s(NOW + 41_000) == {OF_ENDPOINT: 1.0}
+    assert outages.breaker_open_s({ENDPOINT}, NOW + 41_000) == {OF_ENDPOINT: 1.0}
 
 
 def test_a_record_that_comes_late_changes_nothing() -> None:
     outages = Outages()
     outages.note(breaker("open", 5, NOW))
     outages.note(breaker("closed", 4, NOW + 1))
-    assert outages.breaker_open_s(NOW + 2_000) == {OF_ENDPOINT: 2.0}
+    assert outages.breaker_open_s({ENDPOINT}, NOW + 2_000) == {OF_ENDPOINT: 2.0}
 
 
 def test_an_outage_whose_first_record_is_compacted_away_is_as_long_as_its_alert_says() -> None:
     alert = Alert("id", "down", "firing", "breaker_open_s", ">", 60.0, 61.0, dict(OF_ENDPOINT), NOW, NOW + 61_000, "c")
     outages = Outages([alert])
     outages.note(breaker("half_open", 40, NOW + 500_000))
-    assert outages.breaker_open_s(NOW + 600_000) == {OF_ENDPOINT: 600.0}
+    assert outages.breaker_open_s({ENDPOINT}, NOW + 600_000) == {OF_ENDPOINT: 600.0}
     outages.note(breaker("closed", 41, NOW + 600_000))
     outages.note(breaker("open", 42, NOW + 700_000))
-    assert outages.breaker_open_s(NOW + 701_000) == {OF_ENDPOINT: 1.0}
+    assert outages.breaker_open_s({ENDPOINT}, NOW + 701_000) == {OF_ENDPOINT: 1.0}
 
 
 def test_the_error_rate_is_of_the_last_minute_and_counts_each_call_once() -> None:
@@ -119,10 +119,20 @@ def test_dead_letters_are_counted_over_a_minute() -> None:
 
 def test_lag_is_summed_over_the_partitions_of_a_group_and_freshness_is_that_of_the_worst() -> None:
     backlogs = [
-        Backlog("millrace-sink", "costs.v1", 3, NOW - 4_000),
-        Backlog("millrace-sink", "costs.v1", 2, NOW - 1_000),
+        Backlog("millrace-sink", "costs.v1", 3, 4.0),
+        Backlog("millrace-sink", "costs.v1", 2, 1.0),
         Backlog("millrace-sink", "attempts.v1", 0),
     ]
     costs, attempts = ((("group", "millrace-sink"), ("topic", topic)) for topic in ("costs.v1", "attempts.v1"))
-    assert Backlog.consumer_lag(backlogs) == {costs: 5.0, attempts: 0.0}
-    assert Backlog.freshness_s(backlogs, NOW) == {(("topic", "costs.v1"),): 4.0, (("topic", "attempts.v1"),): 0.0}
+    assert consumer_lag(backlogs) == {costs: 5.0, attempts: 0.0}
+    assert freshness_s(backlogs) == {(("topic", "costs.v1"),): 4.0, (("topic", "attempts.v1"),): 0.0}
+
+
+def test_how_fresh_rows_are_is_not_known_while_a_place_that_is_behind_could_not_be_read() -> None:
+    assert freshness_s([Backlog("millrace-sink", "costs.v1", 3)]) is None
+
+
+def test_an_endpoint_that_left_the_catalogue_is_no_subject() -> None:
+    outages = Outages()
+    outages.note(breaker("open", 1, NOW))
+    assert outages.breaker_open_s(set(), NOW) == {}
