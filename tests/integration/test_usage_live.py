@@ -183,6 +183,10 @@ async def test_usage_equals_sums_over_the_topics(traffic: Traffic, by: str, tena
     assert found == on_paper(traffic, by, traffic.outcomes(tenant), traffic.costs(tenant))
 
 
+async def test_every_line_of_the_ledger_knows_when_its_request_was_accepted(traffic: Traffic) -> None:
+    assert all(cost.accepted_at == traffic.accepted_at(cost.request_id) <= cost.at for cost in traffic.costs())
+
+
 async def test_two_ranges_that_touch_hold_every_request_once(traffic: Traffic) -> None:
     """The request at the border belongs to the later one, with what its calls cost."""
     times = sorted(response.accepted_at for response in traffic.outcomes())
