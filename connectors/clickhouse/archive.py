@@ -21,11 +21,14 @@ _SQL: Final = Path(__file__).parent / "sql"
 
 
 class Archive:
-    """`most` questions run at a time; the others wait, and nobody longer than `patience_s`. Raises Unavailable then."""
+    """Of each kind of question `most` run at a time; others wait, and nobody longer than `patience_s`: then Unavailable.
+
+    The kinds have places of their own: sums, which take long, do not keep look-ups waiting.
+    """
 
     def __init__(self, reader: Reader, *, patience_s: float, most: int = 4) -> None:
         self._reader, self._patience_s = reader, patience_s
-        self._places = asyncio.Semaphore(most)
+        self._places = {name: asyncio.Semaphore(most) for name in ("usage", "outcome")}
 
     async def close(self) -> None:
         await self._reader.close()
@@ -52,7 +55,7 @@ class Archive:
 
     async def _ask(self, name: str, **parameters: str | int) -> list[dict[str, Any]]:
         try:
-            async with asyncio.timeout(self._patience_s), self._places:
+            async with asyncio.timeout(self._patience_s), self._places[name]:
                 return await self._reader.rows(_statement(name), **parameters)
         except TimeoutError:
             raise Unavailable(f"no answer within {self._patience_s:g} s") from None

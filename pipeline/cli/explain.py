@@ -41,6 +41,7 @@ async def _document(
 ) -> dict[str, Any]:
     """Bodies only the topics have. A Kafka is needed where no ClickHouse is known."""
     from connectors.clickhouse.reader import Reader
+    from connectors.clickhouse.store import StoreError
     from pipeline.operations.explain import collect, explain
 
     address = None if live or bodies else clickhouse(settings)
@@ -49,6 +50,8 @@ async def _document(
     reader = Reader(address)
     try:
         return await explain(_topics(settings), reader, request_id, tenant=tenant)
+    except StoreError as error:
+        raise CliError(f"ClickHouse at {address.base_url}: {error}") from None
     finally:
         await reader.close()
 

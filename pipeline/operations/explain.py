@@ -6,7 +6,6 @@ A document holds each event as it is, without bodies unless they are asked for (
 import asyncio
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, Final
 
 from aiokafka.errors import KafkaError
@@ -64,11 +63,15 @@ async def explain(
 
     Raises:
         KafkaError: The topics were needed, and ClickHouse knows nothing.
+        StoreError: ClickHouse is away, and there are no topics.
     """
     rows = _empty()
     if reader is not None:
-        with suppress(StoreError):  # away: that is what the topics are for
+        try:
             rows = await from_rows(reader, request_id, tenant=tenant)
+        except StoreError:  # away: that is what the topics are for
+            if where is None:
+                raise
     if where is None or _is_whole(rows):
         return rows
     try:

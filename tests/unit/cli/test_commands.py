@@ -42,6 +42,11 @@ def test_help_does_not_load_what_only_commands_need() -> None:
         (["config", "check", "--config", "/nowhere.yaml"], 1, "cannot be used"),
         (["explain", "x", "--data-dir", "/nowhere"], 1, "no `millrace up` runs"),
         (["migrate"], 1, "MILLRACE_CLICKHOUSE_DSN"),
+        (["usage", "--data-dir", "/nowhere"], 1, "no ClickHouse is known"),
+        (["usage", "--by", "nonsense"], 2, "--by: `by` must be one of model, user, day, role or tag:NAME"),
+        (["usage", "--from", "yesterday"], 2, "--from: `from` must be a time"),
+        (["usage", "--from", "2025-11-26", "--to", "2025-11-25"], 2, "`from` is after `to`"),
+        (["usage", "--bill", "--json"], 2, "leave out"),
         (["nonsense"], 2, "nonsense"),
     ],
 )

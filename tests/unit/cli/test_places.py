@@ -5,7 +5,9 @@ import stat
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from connectors.clickhouse.address import ClickHouseAddress
 from pipeline.cli import places
 from pipeline.cli.errors import CliError
 from pipeline.operations.running import Running
@@ -18,8 +20,8 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def running(pid: int) -> Running:
-    return Running(pid, "127.0.0.1:1", "http://127.0.0.1:2", "c.yaml", "x.", 3, {})
+def running(pid: int, **more: str) -> Running:
+    return Running(pid, "127.0.0.1:1", "http://127.0.0.1:2", "c.yaml", "x.", 3, {}, **more)  # type: ignore[arg-type]
 
 
 def test_a_running_up_is_found_by_its_data_dir(tmp_path: Path) -> None:
@@ -41,6 +43,27 @@ def test_what_a_killed_up_left_is_not_believed(tmp_path: Path) -> None:
     running(2**22 + 1).write(tmp_path)  # beyond the greatest pid
     with pytest.raises(CliError, match="no `millrace up` runs"):
         places.connection(Settings(data_dir=tmp_path))
+
+
+def test_the_clickhouse_of_a_running_up_is_found_with_the_key_of_the_environment(tmp_path: Path) -> None:
+    running(os.getpid(), clickhouse="clickhouse://default@127.0.0.1:8123/millrace").write(tmp_path)
+    found = places.clickhouse(Settings(data_dir=tmp_path, sql_key=SecretStr("s3cret")))
+    assert found == ClickHouseAddress("127.0.0.1", 8123, "millrace", "default", "s3cret")
+    assert "s3cret" not in (tmp_path / "up.json").read_text()
+
+
+def test_the_clickhouse_of_the_environment_wins(tmp_path: Path) -> None:
+    running(os.getpid(), clickhouse="clickhouse://default@127.0.0.1:8123/millrace").write(tmp_path)
+    found = places.clickhouse(Settings(data_dir=tmp_path, clickhouse_dsn="clickhouse://u:p@ch:9000/db"))
+    assert found == ClickHouseAddress("ch", 9000, "db", "u", "p")
+    with pytest.raises(CliError, match="MILLRACE_CLICKHOUSE_DSN"):
+        places.clickhouse(Settings(data_dir=tmp_path, clickhouse_dsn="nonsense"))
+
+
+def test_no_clickhouse_may_be_known(tmp_path: Path) -> None:
+    assert places.clickhouse(Settings(data_dir=tmp_path)) is None
+    running(os.getpid()).write(tmp_path)
+    assert places.clickhouse(Settings(data_dir=tmp_path)) is None
 
 
 def test_secrets_are_made_once_and_only_their_owner_reads_them(tmp_path: Path) -> None:

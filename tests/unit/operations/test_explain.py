@@ -60,6 +60,16 @@ async def test_the_fuller_document_is_given(ask: Any, rows: Any, topics: Any, fo
     assert is_found(found) == (found != NOTHING)
 
 
+async def test_where_only_clickhouse_is_known_its_failure_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: Any, **__: Any) -> Any:
+        raise Unavailable("away")
+
+    monkeypatch.setattr(module, "from_rows", away)
+    reader: Any = object()
+    with pytest.raises(Unavailable):
+        await explain(None, reader, "r")
+
+
 async def test_without_either_nothing_can_be_said(ask: Any) -> None:
     with pytest.raises(KafkaConnectionError):
         await ask(Unavailable("away"), KafkaConnectionError())
