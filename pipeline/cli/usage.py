@@ -87,11 +87,11 @@ async def _print_bill(archive: "Archive", question: UsageQuestion) -> None:
 
 def _print_rows(rows: list[dict[str, Any]], question: UsageQuestion) -> None:
     from pipeline.cli.tables import print_table
-    from pipeline.operations.usage import NOBODY, total, usd
+    from pipeline.operations.usage import name_of, total, usd
 
     found = [UsageRow(**row) for row in rows]
     shown = [
-        {question.by: row.by or NOBODY, "requests": row.requests, "input_tokens": row.input_tokens,
+        {question.by: name_of(row), "requests": row.requests, "input_tokens": row.input_tokens,
          "output_tokens": row.output_tokens, "usd": usd(row.cost_nano_usd)}
         for row in (*found, total(found))
     ]  # fmt: skip

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 __all__ = ["breakers_then", "ended_at", "endpoints_of"]
 
-_FOREVER: Final = "9999-12-31T00:00:00.000Z"
+_FOREVER: Final = "2200-01-01T00:00:00.000Z"
 
 
 def endpoints_of(document: Mapping[str, Any]) -> set[str]:
@@ -16,7 +16,7 @@ def endpoints_of(document: Mapping[str, Any]) -> set[str]:
 
 
 def ended_at(document: Mapping[str, Any]) -> str:
-    """The time of the outcome, as documents have it; without one the end of time."""
+    """The time of the outcome, as documents have it; without one a time that nobody sees."""
     return (document["response"] or {}).get("finished_at") or _FOREVER
 
 

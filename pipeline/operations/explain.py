@@ -45,8 +45,6 @@ _OF_REQUEST: Final = "request_id = {request_id:String} AND ({tenant:String} = ''
 _ASKED: Final = (
     "request_id", "tenant", "user", "conversation_id", "operation", "model", "stream", "priority", "tags",
 )  # fmt: skip
-
-
 _BREAKERS: Final = """
 SELECT * FROM breaker_transitions
 WHERE endpoint IN splitByChar('\n', {endpoints:String}) AND at <= parseDateTime64BestEffort({until:String}, 3, 'UTC')

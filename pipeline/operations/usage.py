@@ -9,10 +9,7 @@ from connectors.clickhouse.archive import Archive
 from pipeline.operations.events import rfc3339
 from schemas.usage import FOREVER_MS, UsageQuestion, UsageRow
 
-__all__ = ["NOBODY", "bill_of", "now", "statement", "total", "usage_document", "usd"]
-
-NOBODY: Final = "(none)"
-"""The group of what has no value."""
+__all__ = ["bill_of", "name_of", "now", "statement", "total", "usage_document", "usd"]
 
 _NANO: Final = 1_000_000_000
 _FIGURES: Final = tuple(field.name for field in fields(UsageRow))[1:]
@@ -34,6 +31,11 @@ async def bill_of(archive: Archive, question: UsageQuestion) -> dict[str, list[U
 
 def now() -> str:
     return rfc3339(time.time_ns() // 1_000_000)
+
+
+def name_of(row: UsageRow) -> str:
+    """Of its group, for people."""
+    return "(none)" if row.by is None else row.by
 
 
 def total(rows: Sequence[UsageRow]) -> UsageRow:
@@ -63,7 +65,7 @@ def _table(head: str, rows: Sequence[UsageRow]) -> Iterator[str]:
 
 def _cells(row: UsageRow) -> list[str]:
     figures = (row.requests, row.input_tokens, row.output_tokens)
-    return [row.by or NOBODY, *map(str, figures), usd(row.cost_nano_usd)]
+    return [name_of(row), *map(str, figures), usd(row.cost_nano_usd)]
 
 
 def _range(question: UsageQuestion) -> str:
