@@ -103,7 +103,7 @@ class Observer:
             places = await self._offsets.places(GROUPS, self._tools.topic_prefix)
             behind = [place for place in places if place.group == SINK_GROUP and place.committed < place.end]
             times = await self._offsets.first_times(behind) if with_times and behind else {}
-        except KafkaError as error:
+        except (KafkaError, OSError, TimeoutError) as error:
             log.warning("offsets cannot be read", extra={"error": repr(error)})
             return None
         return [self._backlog(place, times.get(place)) for place in places]
