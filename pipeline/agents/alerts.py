@@ -101,7 +101,9 @@ class Alerts:
             self._fail(error)
 
     async def revoked(self) -> None:
-        self._posting, duty, self._duty = None, self._duty, None
+        posting, self._posting, duty, self._duty = self._posting, None, self._duty, None
+        if posting is not None:
+            await posting.leave()
         if duty is not None:
             duty.cancel()
             await asyncio.gather(duty, return_exceptions=True)

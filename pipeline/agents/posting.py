@@ -1,6 +1,7 @@
 """Posts of the stage `alerts`: what the outbox has due goes to webhooks, and what they took is committed."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -18,6 +19,7 @@ __all__ = ["Posting"]
 TICK_S = 1.0
 AT_ONCE = 8
 """Posts under way."""
+GRACE_S = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,10 @@ class Posting:
         self._committed: tuple[int, str] | None = None
         self._places = asyncio.Semaphore(AT_ONCE)
         self._changed = asyncio.Event()
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._leaves = False
 
     def add(self, offset: int, alert: Alert) -> None:
         self._outbox.add(offset, alert)
@@ -41,10 +47,19 @@ class Posting:
         """For ever."""
         async with asyncio.TaskGroup() as posts:
             while True:
-                for post in self._outbox.take(self._tools.now_ms()):
+                for post in () if self._leaves else self._outbox.take(self._tools.now_ms()):
+                    self._under_way += 1
+                    self._idle.clear()
                     posts.create_task(self._post(post))
                 await self._say_how_far()
                 await self._something_new()
+
+    async def leave(self) -> None:
+        """Takes no more, and says how far those under way have come: what a webhook has is not posted again."""
+        self._leaves = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), GRACE_S)
+        await self._say_how_far()
 
     async def _post(self, post: Post) -> None:
         async with self._places:
@@ -58,6 +73,9 @@ class Posting:
             log.warning("webhook", extra=facts)
         self._tools.metrics.count("alert_webhooks_total", result=result)
         self._changed.set()
+        self._under_way -= 1
+        if not self._under_way:
+            self._idle.set()
 
     async def _send(self, post: Post) -> str | None:
         """None, or why it was not taken."""

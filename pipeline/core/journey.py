@@ -117,18 +117,23 @@ class Journey:
         return [Decide(attempt=1, cause="first")]
 
     def resume(self, history: Iterable[Attempt], now_ms: int) -> list[Step]:
-        """Go on after a takeover from what `attempts` says; without history it is a fresh request."""
+        """Go on after a takeover from what `attempts` says; without history it is a fresh request.
+
+        What is owed for it costs no token: the life before has paid, and a fresh budget is not meant for all at once.
+        """
         self.phase = Phase.DECIDING
         steps: list[Step] = []
         for event in history:
             before = (self.phase, self.current_id)
-            new = self._relive(event, now_ms)
+            new = [replace(step, pays="") if isinstance(step, Decide) else step for step in self._relive(event, now_ms)]
             # What an earlier event asked for is owed until a later one shows that it was done.
             steps = new or (steps if before == (self.phase, self.current_id) else [])
             if self.phase is Phase.ENDED:
                 return steps
         if self.phase is Phase.CALLING:
             return []
+        if self.owed is not None:
+            self.owed = replace(self.owed, pays="")
         return steps or self._decide("first" if not self.attempts else "retry")
 
     def wait(self, due_at: int) -> list[Step]:

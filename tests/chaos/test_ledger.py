@@ -16,9 +16,9 @@ from schemas.events import Attempt, Cost
 from tests.chaos.books import Books, books_of, complete
 from tests.chaos.platform import Platform, platform, produce
 
-REQUESTS = int(os.environ.get("MILLRACE_LEDGER_REQUESTS", "900"))
+REQUESTS = int(os.environ.get("MILLRACE_LEDGER_REQUESTS", "600"))
 RATE = float(os.environ.get("MILLRACE_LEDGER_RATE", "60"))
-KILLS = int(os.environ.get("MILLRACE_LEDGER_KILLS", "3"))
+KILLS = int(os.environ.get("MILLRACE_LEDGER_KILLS", "2"))
 FIRST = "gpt-4.1-mini"
 LONG = "The mill wheel turns as long as the water runs, and nobody asks it why. " * 120
 """Long enough to be read from the vendor's cache the second time."""

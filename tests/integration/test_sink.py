@@ -26,8 +26,8 @@ from tests.integration.sql.house import House as Sql
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(900)]
 
-EVENTS = int(os.environ.get("MILLRACE_TEST_SINK_EVENTS", "7000"))
-KILLS = int(os.environ.get("MILLRACE_TEST_SINK_KILLS", "6"))
+EVENTS = int(os.environ.get("MILLRACE_TEST_SINK_EVENTS", "4200"))
+KILLS = int(os.environ.get("MILLRACE_TEST_SINK_KILLS", "4"))
 SQL_KILLS = int(os.environ.get("MILLRACE_TEST_SINK_SQL_KILLS", "2"))
 TOPICS = [table.topic.name for table in TABLES]
 
