@@ -12,7 +12,7 @@ from pipeline.cli.errors import UsageError
 
 _FEW = ("gateway", "route+call", "health+retry+alerts", "admin")
 _ANALYTICS = frozenset({"sql", "sink", "admin"})
-_BACKGROUND = 10
+_BACKGROUND = 19
 _SPLIT = ("gateway", "route", "call", "health", "retry", "alerts", "admin")
 
 

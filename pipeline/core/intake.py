@@ -13,7 +13,7 @@ __all__ = ["MAX_BYTES", "MAX_RECORDS", "Intake"]
 
 MAX_RECORDS = 10_000
 MAX_BYTES = 8 * 1024 * 1024
-LINGER_S = 0.75
+LINGER_S = 1.5
 
 
 class Record(Protocol):
