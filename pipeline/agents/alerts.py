@@ -123,10 +123,10 @@ class Alerts:
     async def _serve(self, place: TopicPartition, posting: Posting) -> None:
         """As long as the partition is ours."""
         self._rules = Rules([alert async for alert in self._history(place)])
-        observer = Observer(self._tools, self._offsets, self._rules.firing, security=self._security)
+        observer = Observer(self._tools, self._offsets, self._terms, self._rules.firing, security=self._security)
         try:
             await observer.start()
-            await asyncio.gather(observer.watch(self._terms), self._judge(observer), posting.run())
+            await asyncio.gather(observer.watch(), self._judge(observer), posting.run())
         finally:
             await observer.stop()
 
@@ -147,7 +147,7 @@ class Alerts:
 
     async def _step(self, observer: Observer) -> None:
         catalog = self._tools.loaded.catalog
-        readings = observer.readings(self._terms())
+        readings = observer.readings()
         for alert in self._rules.step(catalog.alerts, readings, self._tools.now_ms(), catalog=catalog.hash):
             await self._emit.alert(alert)
             log.warning("alert", extra={"alert": alert.name, "state": alert.state, **_subject(alert)})

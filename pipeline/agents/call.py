@@ -127,7 +127,7 @@ class CallStage:
         for name, slots in self._slots.items():
             topic = self._tools.topic(t.CALLS.named(provider=name))
             owned = sum(1 for each, _ in partitions if each == topic)
-            slots.resize(_share(self._tools.loaded.catalog.providers[name].max_in_flight, owned))
+            slots.share(owned, t.LANE_PARTITIONS)
 
     async def _revoked(self, partitions: set[tuple[str, int]]) -> None:
         kept = [flight for flight in self._in_flight.values() if flight.place[:2] in partitions]
@@ -313,11 +313,6 @@ class CallStage:
             finish_reason=response.finish_reason,
             response=Ref(delivered.topic, delivered.partition, delivered.offset),
         )
-
-
-def _share(max_in_flight: int, partitions: int) -> int:
-    """Of the places at a provider that all `call` processes share, those of one that owns so many of its partitions."""
-    return max(1, max_in_flight * partitions // t.LANE_PARTITIONS)
 
 
 def _forget(memory: "OrderedDict[Any, float]", seconds: float) -> None:

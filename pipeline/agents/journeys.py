@@ -143,8 +143,8 @@ class Journeys:
             input_tokens=request.features.input_tokens,
             streams=request.stream,
         )
-        outcome = found.outcome or partition.answered.get((request.tenant, request.request_id))
-        self.feed(partition, opened, Recovered(step.attempt.attempt_id, outcome, found.streamed, found.output_tokens))
+        event = Recovered(step.attempt.attempt_id, found.outcome, found.streamed, found.output_tokens)
+        self.feed(partition, opened, event)
 
     async def _collect(self, partition: Partition, opened: OpenRequest) -> None:
         """What the caller has of the answer: all pieces since the request was accepted."""

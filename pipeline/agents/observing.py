@@ -25,62 +25,76 @@ SINK_GROUP = "millrace-sink"
 
 OFFSETS_EVERY_S = 10.0
 _OF_OFFSETS = frozenset({"consumer_lag", "freshness_s"})
+_OF_CALLS = frozenset({"error_rate", "p95_first_token_s"})
 
 log = logging.getLogger(__name__)
 
 
 class Observer:
-    """`firing`: what is known from before (see `Outages`)."""
+    """`terms`: those of the rules in force; `firing`: what is known from before (see `Outages`).
+
+    Attempts, of which every request has several, are followed only while a rule needs them.
+    """
 
     def __init__(
-        self, tools: Tools, offsets: Offsets, firing: Iterable[Alert], *, security: Mapping[str, Any] | None = None
+        self,
+        tools: Tools,
+        offsets: Offsets,
+        terms: Callable[[], Collection[str]],
+        firing: Iterable[Alert],
+        *,
+        security: Mapping[str, Any] | None = None,
     ) -> None:
         self._tools, self._offsets = tools, offsets
         self._outages, self._calls, self._dead_letters = Outages(firing), Calls(), Tally()
         self._backlogs: list[Backlog] | None = None
-        self._handlers = {
-            tools.topic(t.ATTEMPTS.name): self._attempt,
-            tools.topic(t.DEAD_LETTERS.name): self._dead_letter,
-        }
-        self._tails = [
-            Tail(tools.bootstrap, [tools.topic(t.BREAKERS.name)], self._breaker, since_ms=0, security=security),
-            Tail(
-                tools.bootstrap,
-                list(self._handlers),
-                self._recent,
-                since_ms=tools.now_ms() - WINDOW_MS,
-                security=security,
-            ),
-        ]
+        self._terms, self._security = terms, security
+        self._following: dict[str, tuple[Tail, asyncio.Future[None]]] = {}
 
     async def start(self) -> None:
         """Returns when everything that existed has been seen."""
-        for tail in self._tails:
-            await tail.start()
-        for tail in self._tails:
-            await tail.caught_up.wait()
+        await self._follow(t.BREAKERS, self._breaker, since_ms=0)
+        await self._follow(t.DEAD_LETTERS, self._dead_letter, since_ms=self._tools.now_ms() - WINDOW_MS)
+        await self._follow_calls()
 
     async def stop(self) -> None:
-        for tail in self._tails:
-            await tail.stop()
+        for name in list(self._following):
+            await self._leave(name)
 
-    async def watch(self, terms: Callable[[], Collection[str]]) -> None:
-        """For ever: asks for offsets while a rule needs them. `terms`: those of the rules in force."""
-        following = [asyncio.ensure_future(tail.wait()) for tail in self._tails]
-        try:
-            while True:
-                if not _OF_OFFSETS.isdisjoint(terms()):
-                    self._backlogs = await self._ask(with_times="freshness_s" in terms())
-                done, _ = await asyncio.wait(following, timeout=OFFSETS_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
-                for tail in done:
-                    tail.result()
-        finally:
-            for waiting in following:
-                waiting.cancel()
+    async def watch(self) -> None:
+        """For ever: asks for offsets, and follows attempts, while a rule needs them."""
+        while True:
+            if not _OF_OFFSETS.isdisjoint(self._terms()):
+                self._backlogs = await self._ask(with_times="freshness_s" in self._terms())
+            await self._follow_calls()
+            waiting = [ended for _, ended in self._following.values()]
+            done, _ = await asyncio.wait(waiting, timeout=OFFSETS_EVERY_S, return_when=asyncio.FIRST_COMPLETED)
+            for ended in done:
+                ended.result()
 
-    def readings(self, terms: Collection[str]) -> Readings:
-        """Of these terms, as far as they are known."""
-        now = self._tools.now_ms()
+    async def _follow_calls(self) -> None:
+        needed, followed = not _OF_CALLS.isdisjoint(self._terms()), t.ATTEMPTS.name in self._following
+        if needed and not followed:
+            await self._follow(t.ATTEMPTS, self._attempt, since_ms=self._tools.now_ms() - WINDOW_MS)
+        elif followed and not needed:
+            await self._leave(t.ATTEMPTS.name)
+            self._calls = Calls()
+
+    async def _follow(self, topic: t.Topic, handle: Callable[[Any], None], *, since_ms: int) -> None:
+        names = [self._tools.topic(topic.name)]
+        tail = Tail(self._tools.bootstrap, names, handle, since_ms=since_ms, security=self._security)
+        await tail.start()
+        self._following[topic.name] = tail, asyncio.ensure_future(tail.wait())
+        await tail.caught_up.wait()
+
+    async def _leave(self, name: str) -> None:
+        tail, ended = self._following.pop(name)
+        ended.cancel()
+        await tail.stop()
+
+    def readings(self) -> Readings:
+        """Of the terms, as far as they are known."""
+        now, terms = self._tools.now_ms(), self._terms()
         self._calls.forget(now)
         self._dead_letters.forget(now)
         known: dict[str, Callable[[], Mapping[Labels, float] | None]] = {
@@ -112,9 +126,6 @@ class Observer:
         topic = place.topic.removeprefix(self._tools.topic_prefix)
         age_s = None if first_ms is None else max(0, self._tools.now_ms() - first_ms) / 1000
         return Backlog(place.group, topic, max(0, place.end - place.committed), age_s)
-
-    def _recent(self, record: Any) -> None:
-        self._handlers[record.topic](record)
 
     def _breaker(self, record: Any) -> None:
         if isinstance(breaker := decode(Breaker, record.value), Breaker):

@@ -6,20 +6,21 @@ __all__ = ["Slots"]
 
 
 class Slots:
-    """`places` may change while some are taken: then nobody gets one until fewer are taken than there are."""
+    """Made with the places of all processes; a share may shrink while some are taken: then nobody gets one for a while."""
 
     def __init__(self, places: int) -> None:
         self.taken = 0
-        self._places = places
+        self.places = self._whole = places
         self._changed = asyncio.Event()
 
-    def resize(self, places: int) -> None:
-        self._places = places
+    def share(self, partitions: int, of: int) -> None:
+        """Of a process that owns so many of the provider's partitions; one place at least."""
+        self.places = max(1, self._whole * partitions // of)
         self._changed.set()
 
     async def take(self) -> None:
         """Returns once a place is ours."""
-        while self.taken >= self._places:
+        while self.taken >= self.places:
             self._changed.clear()
             await self._changed.wait()
         self.taken += 1

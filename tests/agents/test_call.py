@@ -107,14 +107,14 @@ async def test_of_the_places_at_a_provider_a_process_has_the_share_of_its_partit
     stage, app, _ = make_stage(HangingDriver(), max_in_flight=6)
     for partitions, places in (((0, 1), 6), ((1,), 3)):
         await app.on_assigned({("llm.calls.sim.v1", number): Assigned(end=0, committed=0) for number in partitions})
-        assert stage._slots["sim"]._places == places
+        assert stage._slots["sim"].places == places
 
 
 async def test_a_place_is_given_once_fewer_are_taken_than_there_are() -> None:
     slots = Slots(2)
     await slots.take()
     await slots.take()
-    slots.resize(1)
+    slots.share(1, 2)
     waiting = asyncio.ensure_future(slots.take())
     slots.release()
     await asyncio.sleep(0)

@@ -106,6 +106,7 @@ async def test_a_commit_that_failed_is_made_again(house: House) -> None:
     house.broken_commits = 1
     house.posting.add(0, make_alert())
     await house.until(lambda: house.commits[-1:] == [(1, "")])
+    assert house.broken_commits == 0
 
 
 async def test_a_slow_receiver_gets_a_few_at_a_time(house: House) -> None:
@@ -116,3 +117,16 @@ async def test_a_slow_receiver_gets_a_few_at_a_time(house: House) -> None:
     house.gate.set()
     await house.until(lambda: house.commits[-1:] == [(AT_ONCE + 5, "")])
     assert len(house.bodies) == AT_ONCE + 5
+
+
+async def test_who_leaves_takes_no_more_and_says_what_those_under_way_came_to(house: House) -> None:
+    house.gate.clear()
+    house.posting.add(0, make_alert())
+    await house.until(lambda: len(house.bodies) == 1)
+    leaving = asyncio.ensure_future(house.posting.leave())
+    await asyncio.sleep(0)
+    house.posting.add(1, make_alert(1))
+    assert not leaving.done()
+    house.gate.set()
+    await leaving
+    assert (house.commits[-1], len(house.bodies)) == ((1, ""), 1)
