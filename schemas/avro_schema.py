@@ -22,7 +22,7 @@ AVRO_DIR = Path(__file__).parent / "avro"
 NAMESPACE = "millrace"
 
 _PRIMITIVES: dict[Any, str] = {str: "string", int: "long", float: "double", bool: "boolean", bytes: "bytes"}
-_FILE_NAME = re.compile(r"(?P<event>[a-z]+)\.v(?P<version>[1-9][0-9]*)\.avsc")
+_FILE_NAME = re.compile(r"(?P<event>[a-z-]+)\.v(?P<version>[1-9][0-9]*)\.avsc")
 
 
 def avro_schema(event_class: type) -> dict[str, Any]:

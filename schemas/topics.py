@@ -113,10 +113,29 @@ ALERTS = Topic(
     30 * DAY_MS,
     "which rules of the catalogue began and ceased to hold",
 )
+SHADOW_COMPARISONS = Topic(
+    "shadow-comparisons.v1",
+    "shadow-comparison",
+    "tenant",
+    "tenant",
+    72 * HOUR_MS,
+    "what experiments found, a record per sampled request",
+    terminal=True,
+)
+FEEDBACK = Topic(
+    "feedback.v1",
+    "feedback",
+    "tenant",
+    "tenant",
+    72 * HOUR_MS,
+    "what people say of answers",
+    terminal=True,
+    json_allowed=True,
+)
 
 TOPICS: tuple[Topic, ...] = (
     REQUESTS, ENRICHED, DECISIONS, CALLS, ATTEMPTS, RETRIES, RETRIES_DUE, DELTAS, RESPONSES, COSTS, CANCELS,
-    DEAD_LETTERS, IDEMPOTENCY, SIGNALS, BREAKERS, ALERTS,
+    DEAD_LETTERS, IDEMPOTENCY, SIGNALS, BREAKERS, ALERTS, SHADOW_COMPARISONS, FEEDBACK,
 )  # fmt: skip
 
 

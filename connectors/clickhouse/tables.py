@@ -58,6 +58,8 @@ TABLES: Final = (
     Table("attempts", t.ATTEMPTS, "every phase of every call to a provider"),
     Table("responses", t.RESPONSES, "every record that claims to be an outcome; `outcomes` has the first", body="body"),
     Table("costs", t.COSTS, "the ledger", keeps_by_tenant=False),
+    Table("shadow_comparisons", t.SHADOW_COMPARISONS, "what experiments found, a row per sampled request"),
+    Table("feedback", t.FEEDBACK, "what people say of answers; read with FINAL"),
     Table("breaker_transitions", t.BREAKERS, "when endpoints went out and came back", keeps_by_tenant=False),
     Table("alerts", t.ALERTS, "when rules of the catalogue began and ceased to hold", keeps_by_tenant=False),
     Table("dead_letters", t.DEAD_LETTERS, "what could not be processed", body="value"),

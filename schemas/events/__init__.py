@@ -14,11 +14,13 @@ from schemas.events.cost import Cost
 from schemas.events.decision import Decision, Excluded, Proof, Ranked, View
 from schemas.events.delta import Delta
 from schemas.events.enriched import Enriched, Features
+from schemas.events.feedback import Feedback
 from schemas.events.idempotency import Idempotency
 from schemas.events.parked import Parked
 from schemas.events.ref import Ref
 from schemas.events.request import InvalidRequest, Request, parse_request
 from schemas.events.response import Outcome, Response, RouteInfo, Timings
+from schemas.events.shadow_comparison import ShadowComparison, Side
 from schemas.events.signal import ProbeResult, Signal
 
 EVENTS: dict[str, type] = {
@@ -36,6 +38,8 @@ EVENTS: dict[str, type] = {
     "signal": Signal,
     "breaker": Breaker,
     "alert": Alert,
+    "shadow-comparison": ShadowComparison,
+    "feedback": Feedback,
 }
 """Event name (as in `<event>.v<N>.avsc` and the `schema` header) -> today's model."""
 
@@ -53,6 +57,7 @@ __all__ = [
     "Enriched",
     "Excluded",
     "Features",
+    "Feedback",
     "Idempotency",
     "InvalidRequest",
     "Outcome",
@@ -66,6 +71,8 @@ __all__ = [
     "Request",
     "Response",
     "RouteInfo",
+    "ShadowComparison",
+    "Side",
     "Signal",
     "Tier",
     "Timings",

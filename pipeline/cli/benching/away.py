@@ -1,4 +1,4 @@
-"""ClickHouse stands still under a steady load and comes back: what callers notice, and how soon the rows have caught up."""
+"""The way of records into ClickHouse: how soon they are rows, and what callers notice while it stands still and comes back."""
 
 import asyncio
 import os
@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import aiohttp
+import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.cli.benching.load import Callers, Outcomes, Wish, percentile
@@ -14,10 +15,23 @@ from pipeline.cli.benching.place import Place
 
 Run = dict[str, Any]
 
-_RATE = 60.0
+_RATE, _HIGH_RATE = 60.0, 200.0
 _FRESH_S = "3.0"
 _CAUGHT_UP_RECORDS = 500
 """A second of the load makes about as many records."""
+
+
+async def freshness(place: Place, callers: Callers, *, seconds: float) -> Run:
+    """How old the oldest record of each batch is when its rows can be queried."""
+    before = await _freshness(place)
+    asked = await callers.paced(place.gateway, Wish(), per_s=_HIGH_RATE, seconds=seconds)
+    await _caught_up(place)
+    after = await _freshness(place)
+    return {
+        "name": f"rows at {_HIGH_RATE:g} requests/s", "requests": asked.count, "failed": asked.failed,
+        "total_p99_ms": percentile(asked.total_ms, 0.99), "batches": after["all"] - before["all"],
+        "batches_visible_within_3_s": _within(before, after), "ratios": {},
+    }  # fmt: skip
 
 
 async def clickhouse_away(place: Place, callers: Callers, *, seconds: float, away_s: float) -> Run:
@@ -32,16 +46,15 @@ async def clickhouse_away(place: Place, callers: Callers, *, seconds: float, awa
         backlog = await _lag(place)
     finally:
         os.kill(sql, signal.SIGCONT)
-    caught_up = asyncio.ensure_future(_caught_up_s(place))
+    drained = asyncio.ensure_future(_drained(place))
     after = await callers.paced(place.gateway, Wish(), per_s=_RATE, seconds=seconds)
-    took_s, ingest_per_s = await caught_up, backlog / away_s
+    (took_s, rows_per_cpu_s), ingest_per_s = await drained, backlog / away_s
     p99 = {name: percentile(each.total_ms, 0.99) for name, each in (("well", well), ("away", away), ("after", after))}
-    batches = {name: fresh_after[name] - fresh_before[name] for name in fresh_after}
     return {
         "name": f"ClickHouse away for {away_s:g} s at {_RATE:g} requests/s", "failed": _failed(well, away, after),
         "total_p99_ms": p99, "backlog_records": backlog, "caught_up_s": took_s,
         "catch_up_by_ingest": (backlog / took_s + ingest_per_s) / ingest_per_s if backlog else None,
-        "batches_visible_within_3_s": batches["within"] / batches["all"] if batches["all"] else None,
+        "sink_rows_per_cpu_s": rows_per_cpu_s, "batches_visible_within_3_s": _within(fresh_before, fresh_after),
         "ratios": {name: p99[name] / p99["well"] for name in ("away", "after")},
     }  # fmt: skip
 
@@ -50,11 +63,22 @@ def _failed(*phases: Outcomes) -> int:
     return sum(phase.failed for phase in phases)
 
 
-async def _caught_up_s(place: Place) -> float:
-    began = time.monotonic()
+async def _drained(place: Place) -> tuple[float, float | None]:
+    """How long the backlog took, and the rows that the sink made of it per second of its own CPU."""
+    sink, began = psutil.Process(place.pids["sink"]), time.monotonic()
+    rows, cpu_s = await _rows(place), sum(sink.cpu_times()[:2])
+    await _caught_up(place)
+    spent_s = sum(sink.cpu_times()[:2]) - cpu_s
+    return time.monotonic() - began, (await _rows(place) - rows) / spent_s if spent_s else None
+
+
+async def _caught_up(place: Place) -> None:
     while await _lag(place) > _CAUGHT_UP_RECORDS:  # noqa: ASYNC110  # metrics are asked, they tell nobody
         await asyncio.sleep(0.2)
-    return time.monotonic() - began
+
+
+async def _rows(place: Place) -> float:
+    return float(sum(s.value for s in await _samples(place, "millrace_sink_rows") if s.name.endswith("_total")))
 
 
 async def _lag(place: Place) -> float:
@@ -67,6 +91,11 @@ async def _freshness(place: Place) -> dict[str, float]:
     samples = await _samples(place, "millrace_sink_freshness_seconds")
     within = [s.value for s in samples if s.name.endswith("_bucket") and s.labels["le"] == _FRESH_S]
     return {"all": sum(s.value for s in samples if s.name.endswith("_count")), "within": sum(within)}
+
+
+def _within(before: dict[str, float], after: dict[str, float]) -> float | None:
+    batches = {name: after[name] - before[name] for name in after}
+    return batches["within"] / batches["all"] if batches["all"] else None
 
 
 async def _samples(place: Place, family: str) -> list[Any]:
