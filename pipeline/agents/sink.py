@@ -41,6 +41,7 @@ FETCH_BYTES = 2 * 1024 * 1024
 POLL_MS = 100
 GRACE_S = 5.0
 PAUSE_S = 0.5
+ENDS_EVERY_S = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,7 @@ class Sink:
         self._places = asyncio.Semaphore(AT_ONCE)
         self._has_tables = asyncio.Event()
         self._owned: dict[TopicPartition, _Owned] = {}
+        self._ends: dict[TopicPartition, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_probed = False
         self._consumer: Any = None
@@ -117,6 +119,7 @@ class Sink:
         await self._consumer.start()
         self._spawn(self._make_tables())
         self._spawn(self._read())
+        self._spawn(self._watch_ends())
 
     async def stop(self) -> None:
         await self.revoked()
@@ -134,8 +137,8 @@ class Sink:
         """Set the gauges."""
         lag = dict.fromkeys(self._tables, 0)
         for place, owned in self._owned.items():
-            end = self._consumer.highwater(place)
-            lag[place.topic] += max(0, (end or 0) - (owned.intake.position - len(owned.intake)))
+            end = max(self._ends.get(place, 0), self._consumer.highwater(place) or 0)
+            lag[place.topic] += max(0, end - (owned.intake.position - len(owned.intake)))
         for topic, records in lag.items():
             self._tools.metrics.set("consumer_lag", records, topic=topic)
 
@@ -254,6 +257,14 @@ class Sink:
             stops = owned.intake.is_full or (is_enough and len(owned.intake) > 0 and not owned.intake.is_in_doubt)
             if place in self._consumer.assignment() and stops != (place in paused):
                 (self._consumer.pause if stops else self._consumer.resume)(place)
+
+    async def _watch_ends(self) -> None:
+        """What is paused is not fetched, and only fetches tell how far the log has grown."""
+        while True:
+            if paused := self._consumer.paused() & self._consumer.assignment():
+                with contextlib.suppress(KafkaError):
+                    self._ends = await self._consumer.end_offsets(paused)
+            await asyncio.sleep(ENDS_EVERY_S)
 
     async def _make_tables(self) -> None:
         said = ""

@@ -17,6 +17,9 @@ Run = dict[str, Any]
 
 _RATE, _HIGH_RATE = 60.0, 200.0
 _FRESH_S = "3.0"
+_ENDS_KNOWN_S = 3.0
+"""After so long the sink knows the ends of the logs that it has paused."""
+
 _CAUGHT_UP_RECORDS = 500
 """A second of the load makes about as many records."""
 
@@ -34,6 +37,22 @@ async def freshness(place: Place, callers: Callers, *, seconds: float) -> Run:
     }  # fmt: skip
 
 
+async def backlog(place: Place, callers: Callers, *, seconds: float) -> Run:
+    """What heaped up while ClickHouse stood still becomes rows; nothing else is going on."""
+    os.kill(place.pids["sql"], signal.SIGSTOP)
+    try:
+        asked = await callers.paced(place.gateway, Wish(), per_s=_HIGH_RATE, seconds=seconds)
+        await asyncio.sleep(_ENDS_KNOWN_S)
+        records = await _lag(place)
+    finally:
+        os.kill(place.pids["sql"], signal.SIGCONT)
+    took_s, rows_per_cpu_s = await _drained(place)
+    return {
+        "name": "a backlog becomes rows", "records": records, "failed": asked.failed, "seconds": took_s,
+        "rows_per_s": records / took_s, "sink_rows_per_cpu_s": rows_per_cpu_s, "ratios": {},
+    }  # fmt: skip
+
+
 async def clickhouse_away(place: Place, callers: Callers, *, seconds: float, away_s: float) -> Run:
     """Three phases in one run: all is well, ClickHouse is frozen, it catches up."""
     sql = place.pids["sql"]
@@ -43,17 +62,17 @@ async def clickhouse_away(place: Place, callers: Callers, *, seconds: float, awa
     os.kill(sql, signal.SIGSTOP)
     try:
         away = await callers.paced(place.gateway, Wish(), per_s=_RATE, seconds=away_s)
-        backlog = await _lag(place)
+        records = await _lag(place)
     finally:
         os.kill(sql, signal.SIGCONT)
     drained = asyncio.ensure_future(_drained(place))
     after = await callers.paced(place.gateway, Wish(), per_s=_RATE, seconds=seconds)
-    (took_s, rows_per_cpu_s), ingest_per_s = await drained, backlog / away_s
+    (took_s, rows_per_cpu_s), ingest_per_s = await drained, records / away_s
     p99 = {name: percentile(each.total_ms, 0.99) for name, each in (("well", well), ("away", away), ("after", after))}
     return {
         "name": f"ClickHouse away for {away_s:g} s at {_RATE:g} requests/s", "failed": _failed(well, away, after),
-        "total_p99_ms": p99, "backlog_records": backlog, "caught_up_s": took_s,
-        "catch_up_by_ingest": (backlog / took_s + ingest_per_s) / ingest_per_s if backlog else None,
+        "total_p99_ms": p99, "backlog_records": records, "caught_up_s": took_s,
+        "catch_up_by_ingest": (records / took_s + ingest_per_s) / ingest_per_s if records else None,
         "sink_rows_per_cpu_s": rows_per_cpu_s, "batches_visible_within_3_s": _within(fresh_before, fresh_after),
         "ratios": {name: p99[name] / p99["well"] for name in ("away", "after")},
     }  # fmt: skip

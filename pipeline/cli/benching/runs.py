@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.cli.benching.away import clickhouse_away, freshness
+from pipeline.cli.benching.away import backlog, clickhouse_away, freshness
 from pipeline.cli.benching.load import Callers, Outcomes, Wish, percentile
 from pipeline.cli.benching.place import FAILOVER, Place
 from pipeline.cli.benching.usage import Meter, ours
@@ -45,6 +45,7 @@ async def measure(place: Place, callers: Callers, extent: Extent) -> AsyncIterat
         yield await streams(place, callers)
     if place.sink_port is not None:
         yield await freshness(place, callers, seconds=extent.seconds)
+        yield await backlog(place, callers, seconds=extent.seconds)
         yield await clickhouse_away(place, callers, seconds=extent.seconds, away_s=extent.away_s)
     yield await idle(place, extent)
 
