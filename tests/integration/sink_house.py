@@ -31,10 +31,13 @@ from schemas.events import (
     Enriched,
     Excluded,
     Features,
+    Feedback,
     Proof,
     Ranked,
     Response,
     RouteInfo,
+    ShadowComparison,
+    Side,
     Timings,
     View,
 )
@@ -71,6 +74,8 @@ class Events:
             "costs.v1": self.cost,
             "breakers.v1": self.breaker,
             "alerts.v1": self.alert,
+            "shadow-comparisons.v1": self.comparison,
+            "feedback.v1": self.feedback,
         }
 
     def any(self, topic: str, tenant: str) -> tuple[bytes, list[tuple[str, bytes]]]:
@@ -138,6 +143,16 @@ class Events:
             self._id(), "many-errors", self._any("firing", "resolved"), "error_rate", ">", 0.5, 0.9, {"provider": "sim"},
             self._at(), self._at(), "c1", ["webhook:OPS"],
         )  # fmt: skip
+
+    def comparison(self, tenant: str) -> ShadowComparison:
+        sides = [Side(self._any(*MODELS), self._any("ok", "timeout"), self._chance.randrange(10**9), 120) for _ in "ps"]
+        return ShadowComparison(
+            "e1", self._id(), tenant, "compared", self._at(), self._at(), "auto", primary=sides[0],
+            shadow=self._any(sides[1], None), exact=self._any(True, None), token_f1=0.5, winner=self._any("tie", None),
+        )  # fmt: skip
+
+    def feedback(self, tenant: str) -> Feedback:
+        return Feedback(self._id(), "", tenant, "u-1", self._at(), self._any(0.5, None), self._any("up", None))
 
 
 @dataclass
