@@ -24,7 +24,7 @@ import orjson
 from connectors.providers import ProviderCall
 from connectors.providers.driver import CallResult, Driver
 from pipeline.agents.deltas import DeltaWriter
-from pipeline.agents.endings import answer_of, failed, finished, held_back, interrupted, not_sent, phase_of, returned
+from pipeline.agents.endings import answer_of, failed, finished, held_back, interrupted, left_open, not_sent, phase_of
 from pipeline.agents.endpoints import endpoint_of
 from pipeline.agents.sensing import Sensing
 from pipeline.agents.slots import Slots
@@ -131,9 +131,11 @@ class CallStage:
 
     async def _revoked(self, partitions: set[tuple[str, int]]) -> None:
         kept = [flight for flight in self._in_flight.values() if flight.place[:2] in partitions]
-        await asyncio.gather(
-            *(self._emit.attempt(self._phase(flight.call, "kept"), flight.call.partition_key) for flight in kept)
-        )
+        await asyncio.gather(*(self._leave_open(flight.call, "kept") for flight in kept))
+
+    async def _leave_open(self, call: Call, phase: str) -> None:
+        event = left_open(call, phase, self._tools.worker, self._tools.now_ms())
+        await self._emit.attempt(event, call.partition_key)
 
     async def _give_back(self, record: Any) -> None:
         call = await self._decoded(record)
@@ -143,7 +145,7 @@ class CallStage:
         if flight is not None and flight.place == (record.topic, record.partition, record.offset):
             return  # the running call acks this offset when it has ended
         if flight is None and call.attempt_id not in self._seen:
-            await self._emit.attempt(returned(call, self._tools.worker, self._tools.now_ms()), call.partition_key)
+            await self._leave_open(call, "returned")
             if call.role == "probe":
                 self._sensing.probe_lost(call)
         self._app.ack(record.topic, record.partition, record.offset)

@@ -13,7 +13,7 @@ from schemas.completion import Answer, Completion, Usage
 from schemas.errors import BREAKER_OPEN, EVACUATED, ErrorKind
 from schemas.events import Attempt, AttemptError, Call, Response, Timings
 
-__all__ = ["answer_of", "failed", "finished", "held_back", "interrupted", "not_sent", "phase_of", "returned"]
+__all__ = ["answer_of", "failed", "finished", "held_back", "interrupted", "left_open", "not_sent", "phase_of"]
 
 _INTERRUPTIONS = {
     "cancelled": ErrorKind.CANCELLED,
@@ -45,9 +45,9 @@ def phase_of(call: Call, phase: str, worker: str, now_ms: int) -> Attempt:
     )
 
 
-def returned(call: Call, worker: str, now_ms: int) -> Attempt:
-    """With what its books need if it was sent: since when, and how much went out."""
-    event = phase_of(call, "returned", worker, now_ms)
+def left_open(call: Call, phase: str, worker: str, now_ms: int) -> Attempt:
+    """`kept` or `returned`, with what its books need if it was sent and nobody ends it: since when, and how much went out."""
+    event = phase_of(call, phase, worker, now_ms)
     event.started_at, event.usage = call.routed_at, Usage(call.input_tokens, estimated=True)
     return event
 

@@ -1,5 +1,7 @@
 """Closes the books of calls whose worker died: looks for what they had written, and writes the `finished` they owe."""
 
+import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,10 @@ from schemas.completion import Usage
 from schemas.events import Attempt, Ref
 
 __all__ = ["Found", "LostCalls"]
+
+GRACE_S = 10.0
+_TOTAL_S = 300.0
+"""Of a provider that is not in the catalogue any more."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -28,6 +34,7 @@ class LostCalls:
         self._tools = tools
         self._emit = emit
         self._recovery = recovery
+        self._kept: dict[str, asyncio.Event] = {}
 
     async def find(self, started: Attempt, key: str, partition: int, *, input_tokens: int, streams: bool) -> Found:
         """What stands of a lost call. Where its request has an outcome, the call is booked here; else that is up to others."""
@@ -47,12 +54,31 @@ class LostCalls:
         usage = Usage(input_tokens, found.output_tokens)
         await self._emit.attempt(lost.orphaned(started, usage, self._tools.now_ms(), streamed=found.streamed), key)
 
-    async def close(self, returned: Attempt, record: Any) -> None:
-        """Of a request that is over: no journey asks any more."""
-        started = lost.lost_call(returned, await self._recovery.events(returned, record.partition))
+    def finished(self, event: Attempt) -> None:
+        """Whoever watches it need not any longer."""
+        if (ended := self._kept.get(event.attempt_id)) is not None:
+            ended.set()
+
+    async def watch(self, kept: Attempt, record: Any) -> None:
+        """A call that goes on without its partition: if its worker dies too, no `returned` tells of it. Until it has ended."""
+        provider = self._tools.loaded.catalog.providers.get(kept.provider)
+        longest_s = (provider.timeouts.total_s if provider else _TOTAL_S) + GRACE_S
+        ended = self._kept.setdefault(kept.attempt_id, asyncio.Event())
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(longest_s - (self._tools.now_ms() - record.timestamp) / 1000):
+                    await ended.wait()
+                    return
+        finally:
+            self._kept.pop(kept.attempt_id, None)
+        await self.close(kept, record)
+
+    async def close(self, event: Attempt, record: Any) -> None:
+        """A call that came back though its request is over, or was kept for too long: no journey asks any more."""
+        started = lost.lost_call(event, await self._recovery.events(event, record.partition))
         if started is None:
             return
-        key, sent = record.key.decode(), returned.usage.input_tokens if returned.usage else 0
+        key, sent = record.key.decode(), event.usage.input_tokens if event.usage else 0
         found = await self.find(started, key, record.partition, input_tokens=sent, streams=True)
         if found.outcome is None:
             await self.give_up(started, key, found, input_tokens=sent)

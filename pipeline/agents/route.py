@@ -8,6 +8,7 @@ A record is acked when its request has its outcome on `responses` or is parked: 
 """
 
 import logging
+from collections.abc import Coroutine
 from typing import Any
 
 from pipeline.agents.endpoints import Endpoints
@@ -227,12 +228,16 @@ class RouteStage:
         elif key not in partition.answered and event.role != "probe":
             partition.history[key].append(event)
         if event.phase == "finished":
+            self._journeys.lost.finished(event)
             self._app.spawn(self._ledger.book(partition, event, record))
+        elif event.phase == "kept":
+            self._app.spawn(self._then_ack(self._journeys.lost.watch(event, record), record))
         elif event.phase == "returned" and key in partition.answered:
-            self._app.spawn(self._close(event, record))
+            self._app.spawn(self._then_ack(self._journeys.lost.close(event, record), record))
         else:
             self._app.ack(record.topic, record.partition, record.offset)
 
-    async def _close(self, returned: Attempt, record: Any) -> None:
-        await self._journeys.lost.close(returned, record)
+    async def _then_ack(self, closing: Coroutine[Any, Any, None], record: Any) -> None:
+        """The record stays un-acked until then, so that whoever takes over goes on with it."""
+        await closing
         self._app.ack(record.topic, record.partition, record.offset)

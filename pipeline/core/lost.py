@@ -14,13 +14,17 @@ from schemas.events import Attempt, Ref, Response
 __all__ = ["answered", "lost_call", "orphaned"]
 
 
-def lost_call(returned: Attempt, events: Sequence[Attempt]) -> Attempt | None:
-    """The `started` of a call that nobody will finish; None if nothing was sent, somebody did, or its worker lives."""
-    mine = [event for event in events if event.attempt_id == returned.attempt_id]
+def lost_call(of: Attempt, events: Sequence[Attempt]) -> Attempt | None:
+    """The `started` of a call that nobody will finish; None if nothing was sent, somebody did, or its worker lives.
+
+    `of`: its `returned`, or, once the call's time is over, its `kept`: whoever went on calling would have ended it by then.
+    """
+    mine = [event for event in events if event.attempt_id == of.attempt_id]
+    phases = {event.phase for event in mine}
     started = next((event for event in mine if event.phase == "started"), None)
-    if started is None or started.worker == returned.worker:
-        return None
-    return None if any(event.phase in ("finished", "kept") for event in mine) else started
+    if of.phase == "kept" or started is None:
+        return None if "finished" in phases else started
+    return None if started.worker == of.worker or phases & {"finished", "kept"} else started
 
 
 def answered(started: Attempt, ref: Ref, response: Response) -> Attempt | None:
