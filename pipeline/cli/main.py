@@ -15,6 +15,7 @@ from pipeline.cli import (
     migrate,
     outage,
     send,
+    shadow,
     stages,
     topics,
     up,
@@ -43,6 +44,7 @@ app.command()(watch.watch)
 app.command()(explain.explain)
 app.command()(breakers.breakers)
 app.command()(usage.usage)
+app.add_typer(shadow.app, name="shadow")
 app.add_typer(outage.app, name="demo")
 app.add_typer(dlq.app, name="dlq")
 app.command()(bench.bench)

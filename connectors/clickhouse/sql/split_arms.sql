@@ -1,0 +1,46 @@
+-- The arms of a live split in figures: outcomes of the requests that were first decided in each.
+-- {experiment:String} {from_ms:Int64} {to_ms:Int64}
+WITH
+    fromUnixTimestamp64Milli({from_ms:Int64}, 'UTC') AS start,
+    fromUnixTimestamp64Milli({to_ms:Int64}, 'UTC') AS end,
+    drawn AS
+    (
+        SELECT tenant, request_id, ifNull(arm, '') AS arm
+        FROM decisions
+        WHERE experiment = {experiment:String} AND decided_at >= start
+        ORDER BY attempt, kafka_partition, kafka_offset
+        LIMIT 1 BY tenant, request_id
+    ),
+    ended AS
+    (
+        SELECT
+            tenant, request_id, outcome, ifNull(model, '') AS model, cost_nano_usd, timings_ms_first_token AS first_token_ms,
+            timings_ms_total AS total_ms
+        FROM outcomes
+        WHERE role = 'primary' AND accepted_at >= start AND accepted_at < end
+            AND request_id IN (SELECT request_id FROM drawn)
+    )
+SELECT
+    arm,
+    count() AS requests,
+    countIf(outcome != 'ok') AS errors,
+    sumMap(map(model, toUInt64(1))) AS models,
+    sum(cost_nano_usd) AS cost_nano_usd,
+    quantilesExactIf(0.5, 0.95)(assumeNotNull(first_token_ms), isNotNull(first_token_ms)) AS first_token_ms,
+    quantilesExactIf(0.5, 0.95)(assumeNotNull(total_ms), isNotNull(total_ms)) AS total_ms,
+    countIf(isNotNull(first_token_ms)) AS first_token_ms_count,
+    countIf(isNotNull(total_ms)) AS total_ms_count,
+
+    countIf(outcome = 'ok') AS ok_cost_nano_usd_count,
+    avgIf(cost_nano_usd, outcome = 'ok') AS ok_cost_nano_usd_mean,
+    varPopStableIf(cost_nano_usd, outcome = 'ok') AS ok_cost_nano_usd_variance,
+    countIf(outcome = 'ok' AND isNotNull(first_token_ms)) AS ok_first_token_ms_count,
+    avgIf(first_token_ms, outcome = 'ok') AS ok_first_token_ms_mean,
+    varPopStableIf(first_token_ms, outcome = 'ok') AS ok_first_token_ms_variance,
+    countIf(outcome = 'ok' AND isNotNull(total_ms)) AS ok_total_ms_count,
+    avgIf(total_ms, outcome = 'ok') AS ok_total_ms_mean,
+    varPopStableIf(total_ms, outcome = 'ok') AS ok_total_ms_variance
+FROM ended
+INNER JOIN drawn USING (tenant, request_id)
+GROUP BY arm
+ORDER BY arm

@@ -1,0 +1,109 @@
+"""From what the judge said to what to do. Pure.
+
+| win rate of the shadow | verdict |
+|---|---|
+| its low end is above 1/2 | promote |
+| its high end is below 1/2 | keep |
+| else | more |
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from pipeline.core.verdict.betting import Counts, bounded_mean, is_excluded, mean_of, size
+from pipeline.core.verdict.intervals import LEVEL, Interval
+
+__all__ = ["Verdict", "WinRate", "arms", "judged"]
+
+Verdict = Literal["promote", "keep", "more"]
+
+_MOST: Final = 10_000_000
+"""Pairs in all beyond which nobody waits for a verdict."""
+
+_SETTLED: Final = 4
+
+
+@dataclass(slots=True, frozen=True)
+class WinRate(Interval):
+    """How often the shadow is better, a tie counting half.
+
+    `more_needed`: about so many more decide if the present proportions stay; 0 once it is decided, None if that is not in sight.
+    """
+
+    verdict: Verdict = "more"
+    more_needed: int | None = None
+
+
+def judged(*, wins: int, ties: int, losses: int) -> WinRate:
+    """Of pairs whose answers were compared; `wins` are those of the shadow."""
+    counts = {1.0: wins, 0.5: ties, 0.0: losses}
+    found = bounded_mean(counts)
+    return _decided(found, lambda: _more_pairs(counts))
+
+
+def arms(first: Counts, second: Counts) -> WinRate:
+    """Of the scores (0..1) that two arms of a split were given; the second is the one that may be promoted.
+
+    The estimate is 1/2 + half the difference of the means: the win rate of scores that are only ever 0 or 1. `more_needed` is
+    in scores of both arms together.
+    """
+    if not size(first) or not size(second):
+        return WinRate(None, 0.0, 1.0)
+    return _decided(_between(first, second), lambda: _more_scores(first, second))
+
+
+def _decided(found: Interval, more: Callable[[], int | None]) -> WinRate:
+    verdict: Verdict = "promote" if found.low > 0.5 else "keep" if found.high < 0.5 else "more"
+    needed = more() if verdict == "more" else 0
+    return WinRate(found.estimate, found.low, found.high, found.level, verdict, needed)
+
+
+def _more_pairs(counts: Counts) -> int | None:
+    """Pairs at which a verdict falls, less those that are there: evidence grows without turning back once it grows."""
+    there = size(counts)
+    if not there or counts[1.0] == counts[0.0]:
+        return None
+    better = counts if counts[1.0] > counts[0.0] else {1 - value: count for value, count in counts.items()}
+
+    def decides(pairs: float) -> bool:
+        scaled = {value: count * pairs / there for value, count in better.items()}
+        return is_excluded(scaled, 0.5, (1 - LEVEL) / 2)
+
+    enough = there
+    while not decides(enough):
+        enough *= 2
+        if enough > _MOST:
+            return None
+    short = enough / 2
+    while enough - short > max(0.5, enough / 1000):
+        middle = (short + enough) / 2
+        short, enough = (short, middle) if decides(middle) else (middle, enough)
+    return max(1, math.ceil(enough - there))
+
+
+def _between(first: Counts, second: Counts) -> Interval:
+    """Each arm has half of alpha."""
+    a, b = bounded_mean(first, alpha=(1 - LEVEL) / 2), bounded_mean(second, alpha=(1 - LEVEL) / 2)
+    gap = mean_of(second) - mean_of(first)
+    return Interval(0.5 + gap / 2, 0.5 + (b.low - a.high) / 2, 0.5 + (b.high - a.low) / 2)
+
+
+def _more_scores(first: Counts, second: Counts) -> int | None:
+    """Ends come nearer about as the square root of the size: the size that this asks for, asked again until it stays."""
+    there, times = size(first) + size(second), 1.0
+    for _ in range(_SETTLED):
+        found = _between(_times(first, times), _times(second, times))
+        gap = (found.estimate or 0.5) - 0.5
+        if not gap:
+            return None
+        reach = (found.estimate or 0.5) - found.low if gap > 0 else found.high - (found.estimate or 0.5)
+        times *= (reach / gap) ** 2
+        if times * there > _MOST:
+            return None
+    return max(1, math.ceil((times - 1) * there))
+
+
+def _times(counts: Counts, times: float) -> dict[float, float]:
+    return {value: count * times for value, count in counts.items()}

@@ -1,0 +1,62 @@
+"""What the catalogue says of experiments: shadows, and live splits of a route. Pure."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal
+
+from schemas.catalog import Catalog, Experiment, Per, Shadow
+
+__all__ = ["Facts", "experiments_of", "facts_of", "window_start_ms"]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LENGTH_MS: Final = {"minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
+
+
+@dataclass(slots=True, frozen=True)
+class Facts:
+    """`primary` and `shadow` name the sides; of a split they are its first two arms.
+
+    `limit_nano_usd` is for each (UTC) window `per`; splits have none. `status`: running, stopped, or unknown for what the
+    catalogue does not have (any more).
+    """
+
+    name: str
+    kind: Literal["shadow", "split"] = "shadow"
+    status: Literal["running", "stopped", "unknown"] = "unknown"
+    primary: str = "primary"
+    shadow: str = "shadow"
+    judge: str = "none"
+    limit_nano_usd: int | None = None
+    per: Per | None = None
+
+
+def experiments_of(catalog: Catalog) -> list[Facts]:
+    """In the file's order, shadows first."""
+    return [*map(_of_shadow, catalog.shadows), *map(_of_split, catalog.experiments)]
+
+
+def facts_of(catalog: Catalog, name: str) -> Facts | None:
+    """None for a name that the catalogue does not have: what was written under it may still be there."""
+    return next((facts for facts in experiments_of(catalog) if facts.name == name), None)
+
+
+def _of_shadow(row: Shadow) -> Facts:
+    return Facts(
+        row.name, "shadow", "running" if row.enabled else "stopped", "primary", row.model, row.judge,
+        row.budget.limit_nano_usd, row.budget.per,
+    )  # fmt: skip
+
+
+def _of_split(row: Experiment) -> Facts:
+    first, second = list(row.arms)[:2]
+    return Facts(row.name, "split", "running", first, second, "feedback")
+
+
+def window_start_ms(per: Per | None, now_ms: int) -> int:
+    """Of the budget's window that `now_ms` lies in; 0 where there is one window for ever."""
+    if per is None or per == "total":
+        return 0
+    if per == "month":
+        today = (_EPOCH + timedelta(milliseconds=now_ms)).date()
+        return int((datetime(today.year, today.month, 1, tzinfo=UTC) - _EPOCH).total_seconds()) * 1000
+    return now_ms // _LENGTH_MS[per] * _LENGTH_MS[per]
