@@ -23,24 +23,24 @@ WITH
 SELECT
     arm,
     count() AS requests,
-    countIf(outcome != 'ok') AS errors,
-    sumMap(map(model, toUInt64(1))) AS models,
-    sum(cost_nano_usd) AS cost_nano_usd,
-    quantilesExactIf(0.5, 0.95)(assumeNotNull(first_token_ms), isNotNull(first_token_ms)) AS first_token_ms,
-    quantilesExactIf(0.5, 0.95)(assumeNotNull(total_ms), isNotNull(total_ms)) AS total_ms,
-    countIf(isNotNull(first_token_ms)) AS first_token_ms_count,
-    countIf(isNotNull(total_ms)) AS total_ms_count,
+    countIf(e.outcome != 'ok') AS errors,
+    sumMap(map(e.model, toUInt64(1))) AS models,
+    sum(e.cost_nano_usd) AS cost_nano_usd,
+    quantilesExactIf(0.5, 0.95)(assumeNotNull(e.first_token_ms), isNotNull(e.first_token_ms)) AS first_token_ms,
+    quantilesExactIf(0.5, 0.95)(assumeNotNull(e.total_ms), isNotNull(e.total_ms)) AS total_ms,
+    countIf(isNotNull(e.first_token_ms)) AS first_token_ms_count,
+    countIf(isNotNull(e.total_ms)) AS total_ms_count,
 
-    countIf(outcome = 'ok') AS ok_cost_nano_usd_count,
-    avgIf(cost_nano_usd, outcome = 'ok') AS ok_cost_nano_usd_mean,
-    varPopStableIf(cost_nano_usd, outcome = 'ok') AS ok_cost_nano_usd_variance,
-    countIf(outcome = 'ok' AND isNotNull(first_token_ms)) AS ok_first_token_ms_count,
-    avgIf(first_token_ms, outcome = 'ok') AS ok_first_token_ms_mean,
-    varPopStableIf(first_token_ms, outcome = 'ok') AS ok_first_token_ms_variance,
-    countIf(outcome = 'ok' AND isNotNull(total_ms)) AS ok_total_ms_count,
-    avgIf(total_ms, outcome = 'ok') AS ok_total_ms_mean,
-    varPopStableIf(total_ms, outcome = 'ok') AS ok_total_ms_variance
-FROM ended
+    countIf(e.outcome = 'ok') AS ok_cost_nano_usd_count,
+    avgIf(e.cost_nano_usd, e.outcome = 'ok') AS ok_cost_nano_usd_mean,
+    varPopStableIf(e.cost_nano_usd, e.outcome = 'ok') AS ok_cost_nano_usd_variance,
+    countIf(e.outcome = 'ok' AND isNotNull(e.first_token_ms)) AS ok_first_token_ms_count,
+    avgIf(e.first_token_ms, e.outcome = 'ok') AS ok_first_token_ms_mean,
+    varPopStableIf(e.first_token_ms, e.outcome = 'ok') AS ok_first_token_ms_variance,
+    countIf(e.outcome = 'ok' AND isNotNull(e.total_ms)) AS ok_total_ms_count,
+    avgIf(e.total_ms, e.outcome = 'ok') AS ok_total_ms_mean,
+    varPopStableIf(e.total_ms, e.outcome = 'ok') AS ok_total_ms_variance
+FROM ended AS e
 INNER JOIN drawn USING (tenant, request_id)
 GROUP BY arm
 ORDER BY arm

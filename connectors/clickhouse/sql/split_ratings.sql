@@ -26,9 +26,9 @@ WITH
     ),
     said AS
     (
-        SELECT tenant, request_id, conversation_id, at, round(ifNull(score, if(label = 'up', 1., 0.)), 2) AS score
-        FROM feedback FINAL
-        WHERE isNotNull(score) OR label IN ('up', 'down')
+        SELECT tenant, request_id, conversation_id, at, round(ifNull(f.score, if(label = 'up', 1., 0.)), 2) AS score
+        FROM feedback AS f FINAL
+        WHERE isNotNull(f.score) OR label IN ('up', 'down')
     ),
     rated AS
     (
