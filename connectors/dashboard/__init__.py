@@ -6,6 +6,7 @@ children    the metrics of all processes, as one page
 api         JSON for programs: /admin/*, /metrics
 questions   the SQL files of the dashboard, and time ranges
 pages       HTML for people; templates/ and static/ are theirs
+experiments the pages of experiments
 timeline    one request's life, step by step
 server      all of it on a port
 """

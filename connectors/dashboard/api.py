@@ -11,6 +11,7 @@ from aiohttp import web
 from connectors.dashboard.answers import document, problem
 from connectors.dashboard.children import merged, scrape, targets
 from connectors.dashboard.desk import Desk, NoAnswer, Row, UnknownEndpoint, UnknownOrder
+from connectors.dashboard.experiments import reported
 
 __all__ = ["Api", "explained"]
 
@@ -33,6 +34,7 @@ class Api:
             web.get("/admin/config", self.config),
             web.get("/admin/dlq", self.dead_letters),
             web.get("/admin/explain/{id}", self.explain),
+            web.get("/admin/shadows/{name}", self.report),
             *(web.get(f"/admin/{name}", self.later) for name in _LATER),
         ]
 
@@ -85,6 +87,13 @@ class Api:
         except NoAnswer as error:
             return problem(503, "no_answer", str(error))
         return problem(404, "not_found", "no such request") if found is None else document(found)
+
+    async def report(self, request: web.Request) -> web.Response:
+        try:
+            found = await reported(self._desk, request)
+        except NoAnswer as error:
+            return problem(503, "no_answer", str(error))
+        return problem(404, "not_found", "no such experiment") if found is None else document(found)
 
     async def later(self, _request: web.Request) -> web.Response:
         return problem(501, "not_implemented_yet", "this part of the admin surface is not there yet")

@@ -38,6 +38,9 @@ class Desk:
         tenants: names of the catalogue.
         children: the processes of this installation, with their admin ports.
         ask: SQL and its parameters -> rows. Raises NoAnswer.
+        experiments: shadows and live splits of the catalogue: name, kind, status, primary, shadow, judge.
+        report: experiment's name -> the document of `millrace shadow report`, None if nobody knows it. Raises NoAnswer.
+        plots: experiment's name -> names of both sides, columns of win_rate, total_ms and cost_nano_usd. Raises NoAnswer.
         is_ready: whether the stage can work.
     """
 
@@ -49,4 +52,7 @@ class Desk:
     tenants: Callable[[], Sequence[str]]
     children: Callable[[], Sequence[ChildProcess]]
     ask: Ask
+    experiments: Callable[[], Sequence[Row]]
+    report: Callable[[str], Awaitable[Row | None]]
+    plots: Callable[[str], Awaitable[Row]]
     is_ready: Callable[[], bool]

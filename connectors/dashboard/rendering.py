@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader
 
-__all__ = ["Renderer", "StaticFile", "count", "milliseconds", "static_files", "usd"]
+__all__ = ["Renderer", "StaticFile", "about_usd", "count", "milliseconds", "static_files", "usd"]
 
 _HERE: Final = Path(__file__).parent
 _TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".txt": "text/plain"}
@@ -42,7 +42,14 @@ class Renderer:
         self._environment = Environment(
             loader=FileSystemLoader(_HERE / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
         )
-        self._environment.filters |= {"usd": usd, "count": count, "ms": milliseconds, "clock": _clock, "share": _share}
+        self._environment.filters |= {
+            "usd": usd,
+            "about_usd": about_usd,
+            "count": count,
+            "ms": milliseconds,
+            "clock": _clock,
+            "share": _share,
+        }
         self._environment.globals["static"] = lambda name: f"/static/{name}?v={files[name].version}"
 
     def render(self, template: str, values: Mapping[str, Any]) -> str:
@@ -54,6 +61,12 @@ def usd(nano: int | None) -> str:
     text = f"{Decimal(nano or 0).scaleb(-9):,.9f}".rstrip("0")
     whole, _, digits = text.partition(".")
     return f"${whole}.{digits:0<2}"
+
+
+def about_usd(nano: float) -> str:
+    """An estimated difference: three digits, sign first."""
+    amount = Decimal(f"{abs(nano):.3g}").scaleb(-9).normalize()
+    return f"{'-' if nano < 0 else '+'}${amount:f}"
 
 
 def count(number: int | None) -> str:

@@ -11,6 +11,7 @@ from connectors.dashboard.access import Access, Refused
 from connectors.dashboard.answers import problem
 from connectors.dashboard.api import Api
 from connectors.dashboard.desk import Desk
+from connectors.dashboard.experiments import ExperimentPages
 from connectors.dashboard.pages import Pages
 from connectors.dashboard.rendering import Renderer, StaticFile, static_files
 
@@ -44,7 +45,9 @@ async def serve(desk: Desk, access: Access, port: int) -> web.AppRunner:
     http = httpx.AsyncClient(trust_env=False)
     files = static_files()
     app = web.Application(client_max_size=_BODY_BYTES, middlewares=[_guard(access)])
-    app.add_routes([*Api(desk, http).routes(), *Pages(desk, http, Renderer(files)).routes()])
+    renderer = Renderer(files)
+    app.add_routes([*Api(desk, http).routes(), *Pages(desk, http, renderer).routes()])
+    app.add_routes(ExperimentPages(desk, renderer).routes())
     app.add_routes([web.get("/static/{path:.+}", _static(files))])
 
     async def close(_app: web.Application) -> None:

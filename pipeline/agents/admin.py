@@ -4,16 +4,21 @@ It owns nothing and reads without a group: it may be away, and any number may ru
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from aiokafka.errors import KafkaError
 
 from connectors.clickhouse.address import parse_dsn
+from connectors.clickhouse.experiments import Experiments, Range
 from connectors.clickhouse.reader import Reader
 from connectors.clickhouse.store import StoreError
 from connectors.dashboard import Access, ChildProcess, Desk, NoAnswer, UnknownEndpoint, UnknownOrder, serve
 from pipeline.operations import breakers, dead_letters, explain
+from pipeline.operations.experiments import Facts, experiments_of, facts_of
+from pipeline.operations.plots import experiment_plots
+from pipeline.operations.report import experiment_report
 from pipeline.operations.running import Connection, running_in
 from pipeline.settings import Settings
 from pipeline.tools import Tools
@@ -51,6 +56,9 @@ class AdminStage:
             tenants=lambda: [*sorted(self._catalog.tenants), PLATFORM],
             children=lambda: children_of(self._data_dir),
             ask=self._ask,
+            experiments=lambda: [asdict(facts) for facts in experiments_of(self._catalog)],
+            report=self._report,
+            plots=self._plots,
             is_ready=is_ready,
         )
         self._runner = await serve(desk, self._access, port)
@@ -92,13 +100,34 @@ class AdminStage:
         except KafkaError:
             raise NoAnswer("the broker does not answer") from None
 
-    async def _ask(self, sql: str, **parameters: str | int) -> list[dict[str, Any]]:
-        if self._reader is None:
-            raise NoAnswer("no ClickHouse is configured (MILLRACE_CLICKHOUSE_DSN)")
+    async def _report(self, name: str) -> dict[str, Any] | None:
+        facts = facts_of(self._catalog, name)
         try:
-            return await self._reader.rows(sql, **parameters)
+            found = Experiments(self._tables)
+            document = await experiment_report(found, facts or Facts(name), Range(), self._tools.now_ms())
         except StoreError as error:
             raise NoAnswer(str(error)) from None
+        return document if facts or document["pairs"] or document["skipped"] else None
+
+    async def _plots(self, name: str) -> dict[str, Any]:
+        facts = facts_of(self._catalog, name) or Facts(name)
+        try:
+            return await experiment_plots(Experiments(self._tables), facts, Range())
+        except StoreError as error:
+            raise NoAnswer(str(error)) from None
+
+    async def _ask(self, sql: str, **parameters: str | int) -> list[dict[str, Any]]:
+        try:
+            return await self._tables.rows(sql, **parameters)
+        except StoreError as error:
+            raise NoAnswer(str(error)) from None
+
+    @property
+    def _tables(self) -> Reader:
+        """Raises NoAnswer."""
+        if self._reader is None:
+            raise NoAnswer("no ClickHouse is configured (MILLRACE_CLICKHOUSE_DSN)")
+        return self._reader
 
 
 def _access(settings: Settings) -> Access:

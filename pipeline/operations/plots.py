@@ -6,7 +6,7 @@ from itertools import accumulate
 from typing import Any, Final
 
 from connectors.clickhouse.experiments import Experiments, Range
-from pipeline.core.verdict import WinRate, arms, judged
+from pipeline.core.verdict import Interval, rate, rate_of_arms
 from pipeline.operations.experiments import Facts
 from pipeline.operations.report import rounded, scores_by_arm
 
@@ -16,22 +16,28 @@ _STEPS: Final = 60
 """Points of the verdict's plot: each is computed anew, a few milliseconds at most."""
 
 Columns = dict[str, list[Any]]
+Plots = dict[str, Any]
 Row = Mapping[str, Any]
 
 
-async def experiment_plots(found: Experiments, facts: Facts, of: Range) -> dict[str, Columns]:
-    """win_rate over judged pairs (or ratings); total_ms and cost_nano_usd of both sides by percentile. Raises StoreError."""
+async def experiment_plots(found: Experiments, facts: Facts, of: Range) -> Plots:
+    """`names` of both sides; win_rate over judged pairs (or ratings); their total_ms and cost_nano_usd by percentile.
+
+    Raises StoreError.
+    """
     if facts.kind == "split":
         ratings, spread = await asyncio.gather(found.ratings(facts.name, of, _STEPS), found.arms_spread(facts.name, of))
         sides = {row["arm"]: row for row in spread}
         first, second = sides.get(facts.primary), sides.get(facts.shadow)
         return {
+            "names": [facts.primary, facts.shadow],
             "win_rate": _columns(_rated(ratings, facts)),
             **{name: _spread((first or {}).get(name), (second or {}).get(name)) for name in ("total_ms", "cost_nano_usd")},
         }  # fmt: skip
     steps, row = await asyncio.gather(found.progress(facts.name, of, _STEPS), found.spread(facts.name, of))
     measured = bool(row["pairs"])
     return {
+        "names": [facts.primary, facts.shadow],
         "win_rate": _columns(_judged(steps)),
         **{
             name: _spread(row[f"primary_{name}"] if measured else None, row[f"shadow_{name}"] if measured else None)
@@ -40,27 +46,27 @@ async def experiment_plots(found: Experiments, facts: Facts, of: Range) -> dict[
     }
 
 
-def _judged(steps: Iterable[Row]) -> Iterator[tuple[int, WinRate]]:
+def _judged(steps: Iterable[Row]) -> Iterator[tuple[int, Interval]]:
     words = ("wins", "ties", "losses")
     sums = accumulate(
         ([step[word] for word in words] for step in steps), lambda a, b: [*map(sum, zip(a, b, strict=True))]
     )
     for wins, ties, losses in sums:
-        yield wins + ties + losses, judged(wins=wins, ties=ties, losses=losses)
+        yield wins + ties + losses, rate(wins=wins, ties=ties, losses=losses)
 
 
-def _rated(ratings: Sequence[Row], facts: Facts) -> Iterator[tuple[int, WinRate]]:
+def _rated(ratings: Sequence[Row], facts: Facts) -> Iterator[tuple[int, Interval]]:
     for step in sorted({row["step"] for row in ratings}):
         given = scores_by_arm(row for row in ratings if row["step"] <= step)
         first, second = given.get(facts.primary, {}), given.get(facts.shadow, {})
-        yield int(sum(first.values()) + sum(second.values())), arms(first, second)
+        yield int(sum(first.values()) + sum(second.values())), rate_of_arms(first, second)
 
 
-def _columns(points: Iterable[tuple[int, WinRate]]) -> Columns:
-    found = [(number, rate) for number, rate in points if rate.estimate is not None]
+def _columns(points: Iterable[tuple[int, Interval]]) -> Columns:
+    found = [(number, at) for number, at in points if at.estimate is not None]
     return {
         "at": [number for number, _ in found],
-        **{name: [rounded(getattr(rate, name)) for _, rate in found] for name in ("estimate", "low", "high")},
+        **{name: [rounded(getattr(at, name)) for _, at in found] for name in ("estimate", "low", "high")},
     }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from connectors.clickhouse.experiments import Experiments, Range
-from pipeline.core.verdict import Interval, Moments, WinRate, arms, bounded_mean, difference, judged, mean
+from pipeline.core.verdict import Interval, Moments, WinRate, arms, bounded_mean, difference, judged, mean, rate
 from pipeline.operations.experiments import Facts, window_start_ms
 from pipeline.operations.sentence import sentence
 
@@ -176,8 +176,8 @@ def _arms_ratio(first: Row | None, second: Row | None) -> float | None:
 
 def _segment(row: Row) -> Document:
     """For looking, not for deciding: of twenty segments one is odd by chance."""
-    rate = judged(wins=row["wins"], ties=row["ties"], losses=row["losses"])
+    win_rate = rate(wins=row["wins"], ties=row["ties"], losses=row["losses"])
     return {
-        "by": row["by"], "value": row["value"], "pairs": row["pairs"], "judge": _words(row), "win_rate": _interval(rate),
+        "by": row["by"], "value": row["value"], "pairs": row["pairs"], "judge": _words(row), "win_rate": _interval(win_rate),
         "cost_delta_nano_usd": rounded(row["cost_nano_usd"]),
     }  # fmt: skip

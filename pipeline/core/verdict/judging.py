@@ -15,7 +15,7 @@ from typing import Final, Literal
 from pipeline.core.verdict.betting import Counts, bounded_mean, is_excluded, mean_of, size
 from pipeline.core.verdict.intervals import LEVEL, Interval
 
-__all__ = ["Verdict", "WinRate", "arms", "judged"]
+__all__ = ["Verdict", "WinRate", "arms", "judged", "rate", "rate_of_arms"]
 
 Verdict = Literal["promote", "keep", "more"]
 
@@ -39,8 +39,12 @@ class WinRate(Interval):
 def judged(*, wins: int, ties: int, losses: int) -> WinRate:
     """Of pairs whose answers were compared; `wins` are those of the shadow."""
     counts = {1.0: wins, 0.5: ties, 0.0: losses}
-    found = bounded_mean(counts)
-    return _decided(found, lambda: _more_pairs(counts))
+    return _decided(bounded_mean(counts), lambda: _more_pairs(counts))
+
+
+def rate(*, wins: int, ties: int, losses: int) -> Interval:
+    """The figures of `judged` alone, where nobody asks for a verdict."""
+    return bounded_mean({1.0: wins, 0.5: ties, 0.0: losses})
 
 
 def arms(first: Counts, second: Counts) -> WinRate:
@@ -49,9 +53,17 @@ def arms(first: Counts, second: Counts) -> WinRate:
     The estimate is 1/2 + half the difference of the means: the win rate of scores that are only ever 0 or 1. `more_needed` is
     in scores of both arms together.
     """
+    found = rate_of_arms(first, second)
+    return _decided(found, lambda: _more_scores(first, second))
+
+
+def rate_of_arms(first: Counts, second: Counts) -> Interval:
+    """The figures of `arms` alone. Each arm has half of alpha."""
     if not size(first) or not size(second):
-        return WinRate(None, 0.0, 1.0)
-    return _decided(_between(first, second), lambda: _more_scores(first, second))
+        return Interval(None, 0.0, 1.0)
+    a, b = bounded_mean(first, alpha=(1 - LEVEL) / 2), bounded_mean(second, alpha=(1 - LEVEL) / 2)
+    gap = mean_of(second) - mean_of(first)
+    return Interval(0.5 + gap / 2, 0.5 + (b.low - a.high) / 2, 0.5 + (b.high - a.low) / 2)
 
 
 def _decided(found: Interval, more: Callable[[], int | None]) -> WinRate:
@@ -83,23 +95,15 @@ def _more_pairs(counts: Counts) -> int | None:
     return max(1, math.ceil(enough - there))
 
 
-def _between(first: Counts, second: Counts) -> Interval:
-    """Each arm has half of alpha."""
-    a, b = bounded_mean(first, alpha=(1 - LEVEL) / 2), bounded_mean(second, alpha=(1 - LEVEL) / 2)
-    gap = mean_of(second) - mean_of(first)
-    return Interval(0.5 + gap / 2, 0.5 + (b.low - a.high) / 2, 0.5 + (b.high - a.low) / 2)
-
-
 def _more_scores(first: Counts, second: Counts) -> int | None:
     """Ends come nearer about as the square root of the size: the size that this asks for, asked again until it stays."""
     there, times = size(first) + size(second), 1.0
     for _ in range(_SETTLED):
-        found = _between(_times(first, times), _times(second, times))
-        gap = (found.estimate or 0.5) - 0.5
-        if not gap:
+        found = rate_of_arms(_times(first, times), _times(second, times))
+        if found.estimate is None or found.estimate == 0.5:
             return None
-        reach = (found.estimate or 0.5) - found.low if gap > 0 else found.high - (found.estimate or 0.5)
-        times *= (reach / gap) ** 2
+        reach = found.estimate - found.low if found.estimate > 0.5 else found.high - found.estimate
+        times *= (reach / (found.estimate - 0.5)) ** 2
         if times * there > _MOST:
             return None
     return max(1, math.ceil((times - 1) * there))

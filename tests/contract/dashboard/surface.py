@@ -58,6 +58,9 @@ class Memory:
     broker_answers: bool = True
     is_ready: bool = True
     asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    experiments: list[dict[str, Any]] = field(default_factory=list)
+    reports: dict[str, dict[str, Any]] = field(default_factory=dict)
+    columns: dict[str, Any] = field(default_factory=dict)
 
     async def order(self, endpoint: str, word: str) -> None:
         if word not in ("open", "close", "auto"):
@@ -85,6 +88,16 @@ class Memory:
             raise NoAnswer("ConnectError")
         return next(rows for mark, rows in self.answers.items() if mark in sql)
 
+    async def report(self, name: str) -> dict[str, Any] | None:
+        if self.answers is None:
+            raise NoAnswer("ConnectError")
+        return self.reports.get(name)
+
+    async def plots(self, name: str) -> dict[str, Any]:
+        if self.answers is None:
+            raise NoAnswer("ConnectError")
+        return self.columns
+
     def desk(self) -> Desk:
         return Desk(
             breakers=lambda: [self.row],
@@ -95,6 +108,9 @@ class Memory:
             tenants=lambda: ["acme"],
             children=lambda: self.children,
             ask=self.ask,
+            experiments=lambda: self.experiments,
+            report=self.report,
+            plots=self.plots,
             is_ready=lambda: self.is_ready,
         )
 

@@ -21,6 +21,11 @@ GETS = (
     "/admin/dlq",
     "/dash/live",
     "/requests/r-1",
+    "/experiments",
+    "/experiments/any",
+    "/dash/experiments",
+    "/dash/experiments/any",
+    "/admin/shadows/any",
 )
 
 
@@ -141,7 +146,10 @@ async def test_every_answer_is_closed_to_scripts_frames_and_caches(path: str) ->
         assert "access-control-allow-origin" not in answer.headers
 
 
-@pytest.mark.parametrize("path", ["/", "/dash/live", "/requests/r-1", "/requests/none"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/dash/live", "/requests/r-1", "/requests/none", "/experiments", "/experiments/x", "/dash/experiments/x"],
+)
 async def test_pages_have_no_script_and_no_style_inside_and_nothing_from_elsewhere(path: str) -> None:
     async with surface(Memory()) as client:
         page = (await client.get(path)).text

@@ -125,21 +125,33 @@ async def test_figures_are_over_pairs_and_the_first_record_of_each_counts(wareho
             warehouse.comparison("r-3", tenant=warehouse.tenant + "-b", winner="shadow"),
             warehouse.comparison("r-4", status="skipped", reason="budget", primary=None, shadow=None, winner=None),
             warehouse.comparison("r-5", status="skipped", reason="budget", primary=None, shadow=None, winner=None),
-            warehouse.comparison("r-6", status="skipped", reason="store_bodies", primary=None, shadow=None, winner=None),
+            warehouse.comparison(
+                "r-6", status="skipped", reason="store_bodies", primary=None, shadow=None, winner=None
+            ),
             warehouse.comparison("r-7", experiment=warehouse.name + "-other"),
         ],
     )
     found = await warehouse.report()
-    assert (found["experiment"], found["status"], found["pairs"], found["answered"]) == (warehouse.name, "running", 4, 3)
+    assert (found["experiment"], found["status"], found["pairs"], found["answered"]) == (
+        warehouse.name,
+        "running",
+        4,
+        3,
+    )
     assert found["skipped"] == {"budget": 2, "store_bodies": 1}
     assert found["agreement"] == {
-        "exact": 0.333333, "token_f1": 0.666667, "json_equal": 1.0, "tool_calls_equal": 0.0, "normalised": None, "length_ratio": None,
+        "exact": 0.333333, "token_f1": 0.666667, "json_equal": 1.0, "tool_calls_equal": 0.0,
+        "normalised": None, "length_ratio": None,
     }  # fmt: skip
     assert found["primary"] == {
         "model": "m-1", "models": {"m-1": 3, "m-3": 1}, "requests": 4, "errors": 0, "refusals": 0, "cost_nano_usd": 5_000_000,
         "first_token_ms": {"p50": 200, "p95": 400}, "total_ms": {"p50": 900, "p95": 1900},
     }  # fmt: skip
-    assert (found["shadow"]["requests"], found["shadow"]["errors"], found["shadow"]["cost_nano_usd"]) == (4, 1, 1_800_007)
+    assert (found["shadow"]["requests"], found["shadow"]["errors"], found["shadow"]["cost_nano_usd"]) == (
+        4,
+        1,
+        1_800_007,
+    )
     assert found["shadow"]["total_ms"] == {"p50": 1100, "p95": 5000}
     assert {name: found["judge"][name] for name in ("wins", "losses", "ties")} == {"wins": 2, "losses": 1, "ties": 1}
     assert (found["win_rate"]["estimate"], found["win_rate"]["level"]) == (0.625, 0.95)
@@ -158,7 +170,9 @@ async def test_what_was_spent_is_that_of_the_budgets_window_with_the_judge(wareh
         [
             warehouse.comparison("r-1", judge_cost_nano_usd=50),
             warehouse.comparison("r-2", at=TODAY_MS - 1, accepted_at=TODAY_MS - 2),
-            warehouse.comparison("r-3", status="skipped", reason="no_primary_outcome", primary=None, judge_cost_nano_usd=0),
+            warehouse.comparison(
+                "r-3", status="skipped", reason="no_primary_outcome", primary=None, judge_cost_nano_usd=0
+            ),
             warehouse.comparison("r-3"),
         ],
     )
@@ -237,7 +251,8 @@ async def test_arms_are_compared_over_outcomes_and_by_what_people_said(warehouse
     found = await warehouse.report(warehouse.split())
     assert [found[side]["arm"] for side in ("primary", "shadow")] == ["old", "new"]
     figures = [
-        tuple(found[side][name] for name in ("model", "requests", "errors", "cost_nano_usd")) for side in ("primary", "shadow")
+        tuple(found[side][name] for name in ("model", "requests", "errors", "cost_nano_usd"))
+        for side in ("primary", "shadow")
     ]
     assert figures == [("m-1", 30, 1, 2910), ("m-2", 30, 0, 1800)]
     assert (found["primary"]["total_ms"], found["shadow"]["total_ms"]["p50"]) == ({"p50": 900, "p95": 900}, 700)
@@ -285,9 +300,7 @@ shadows:
 
 
 async def test_the_command_prints_the_document_and_a_sentence(warehouse: Warehouse, tmp_path: Path) -> None:
-    await warehouse.put(
-        "shadow-comparisons.v1", [warehouse.comparison(f"r-{n}", winner="shadow") for n in range(40)]
-    )
+    await warehouse.put("shadow-comparisons.v1", [warehouse.comparison(f"r-{n}", winner="shadow") for n in range(40)])
     catalog = tmp_path / "catalog.yaml"
     catalog.write_text(CATALOG.replace("NAME", warehouse.name))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MILLRACE_")}
@@ -300,11 +313,20 @@ async def test_the_command_prints_the_document_and_a_sentence(warehouse: Warehou
     printed, shown, unknown, wrong = await asyncio.gather(
         *(
             asyncio.to_thread(run, *arguments)
-            for arguments in ((warehouse.name, "--json"), (warehouse.name,), ("nothing",), (warehouse.name, "--from", "x"))
+            for arguments in (
+                (warehouse.name, "--json"),
+                (warehouse.name,),
+                ("nothing",),
+                (warehouse.name, "--from", "x"),
+            )
         )
     )
     document = json.loads(printed.stdout)
-    assert (document["pairs"], document["verdict"], document["budget"]["limit_nano_usd"]) == (40, "promote", 5_000_000_000)
+    assert (document["pairs"], document["verdict"], document["budget"]["limit_nano_usd"]) == (
+        40,
+        "promote",
+        5_000_000_000,
+    )
     assert document == await warehouse.report(Facts(
         warehouse.name, "shadow", "running", "primary", "gpt-4.1-nano", "rules", 5_000_000_000, "day"
     ))  # fmt: skip
