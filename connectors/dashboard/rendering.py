@@ -63,10 +63,11 @@ def usd(nano: int | None) -> str:
     return f"${whole}.{digits:0<2}"
 
 
-def about_usd(nano: float) -> str:
-    """An estimated difference: three digits, sign first."""
+def about_usd(nano: float, *, signed: bool = True) -> str:
+    """An estimate, or what has little room: three digits; a difference with its sign first."""
     amount = Decimal(f"{abs(nano):.3g}").scaleb(-9).normalize()
-    return f"{'-' if nano < 0 else '+'}${amount:f}"
+    sign = "-" if nano < 0 else "+" if signed else ""
+    return f"{sign}${amount:f}"
 
 
 def count(number: int | None) -> str:

@@ -12,7 +12,7 @@ from pipeline.operations.report import rounded, scores_by_arm
 
 __all__ = ["experiment_plots"]
 
-_STEPS: Final = 60
+_STEPS: Final = 40
 """Points of the verdict's plot: each is computed anew, a few milliseconds at most."""
 
 Columns = dict[str, list[Any]]

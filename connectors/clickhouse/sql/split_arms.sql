@@ -14,11 +14,13 @@ WITH
     ended AS
     (
         SELECT
-            tenant, request_id, outcome, ifNull(model, '') AS model, cost_nano_usd, timings_ms_first_token AS first_token_ms,
-            timings_ms_total AS total_ms
-        FROM outcomes
-        WHERE role = 'primary' AND accepted_at >= start AND accepted_at < end
-            AND request_id IN (SELECT request_id FROM drawn)
+            drawn.arm AS arm, r.outcome AS outcome, ifNull(r.model, '') AS model, r.cost_nano_usd AS cost_nano_usd,
+            r.timings_ms_first_token AS first_token_ms, r.timings_ms_total AS total_ms
+        FROM responses AS r
+        INNER JOIN drawn USING (tenant, request_id)
+        WHERE r.role = 'primary' AND r.accepted_at >= start AND r.accepted_at < end
+        ORDER BY r.kafka_partition, r.kafka_offset
+        LIMIT 1 BY tenant, request_id
     )
 SELECT
     arm,
@@ -41,6 +43,5 @@ SELECT
     avgIf(e.total_ms, e.outcome = 'ok') AS ok_total_ms_mean,
     varPopStableIf(e.total_ms, e.outcome = 'ok') AS ok_total_ms_variance
 FROM ended AS e
-INNER JOIN drawn USING (tenant, request_id)
 GROUP BY arm
 ORDER BY arm

@@ -14,15 +14,12 @@ WITH
     ),
     answered AS
     (
-        SELECT tenant, request_id, ifNull(conversation_id, '') AS conversation_id, arm
-        FROM
-        (
-            SELECT tenant, request_id, conversation_id
-            FROM outcomes
-            WHERE role = 'primary' AND accepted_at >= start AND accepted_at < end
-                AND request_id IN (SELECT request_id FROM drawn)
-        ) AS ended
+        SELECT tenant, request_id, ifNull(r.conversation_id, '') AS conversation_id, drawn.arm AS arm
+        FROM responses AS r
         INNER JOIN drawn USING (tenant, request_id)
+        WHERE r.role = 'primary' AND r.accepted_at >= start AND r.accepted_at < end
+        ORDER BY r.kafka_partition, r.kafka_offset
+        LIMIT 1 BY tenant, request_id
     ),
     said AS
     (

@@ -13,15 +13,17 @@ WITH
     )
 SELECT
     arm,
-    quantilesExact(0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)(assumeNotNull(timings_ms_total)) AS total_ms,
-    quantilesExact(0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)(cost_nano_usd) AS cost_nano_usd
+    quantilesExact(0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)(assumeNotNull(e.total_ms)) AS total_ms,
+    quantilesExact(0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)(e.cost_nano_usd) AS cost_nano_usd
 FROM
 (
-    SELECT tenant, request_id, timings_ms_total, cost_nano_usd
-    FROM outcomes
-    WHERE role = 'primary' AND outcome = 'ok' AND accepted_at >= start AND accepted_at < end
-        AND request_id IN (SELECT request_id FROM drawn)
-) AS ended
-INNER JOIN drawn USING (tenant, request_id)
+    SELECT drawn.arm AS arm, r.outcome AS outcome, r.timings_ms_total AS total_ms, r.cost_nano_usd AS cost_nano_usd
+    FROM responses AS r
+    INNER JOIN drawn USING (tenant, request_id)
+    WHERE r.role = 'primary' AND r.accepted_at >= start AND r.accepted_at < end
+    ORDER BY r.kafka_partition, r.kafka_offset
+    LIMIT 1 BY tenant, request_id
+) AS e
+WHERE e.outcome = 'ok'
 GROUP BY arm
 ORDER BY arm

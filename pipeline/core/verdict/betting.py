@@ -34,11 +34,15 @@ _PRIOR: Final = tuple(math.sqrt(stake) / sum(map(math.sqrt, _STAKES)) for stake 
 
 _TOLERANCE: Final = 1e-6
 
+_FINE: Final = 11
+"""More different values than this are parted between eleven."""
+
 
 def bounded_mean(counts: Counts, *, alpha: float = 1 - LEVEL) -> Interval:
     """Of independent values with one mean; the ends are in 0..1."""
     if not size(counts):
         return Interval(None, 0.0, 1.0, 1 - alpha)
+    counts = _on_tenths(counts) if len(counts) > _FINE else counts
     mirrored = {1 - value: count for value, count in counts.items()}
     low, high = _lower_end(counts, alpha / 2), 1 - _lower_end(mirrored, alpha / 2)
     return Interval(mean_of(counts), low, high, 1 - alpha)
@@ -67,6 +71,20 @@ def wealth(counts: Counts, mean: float) -> float:
     ]
     most = max(parts)
     return most + math.log(math.fsum(math.exp(part - most) for part in parts))
+
+
+def _on_tenths(counts: Counts) -> dict[float, float]:
+    """Each value parted between the tenths beside it: the same mean for less work.
+
+    What is parted earns a bettor less, for a logarithm is concave: the ends move apart a little, never together.
+    """
+    found = dict.fromkeys((tenth / 10 for tenth in range(11)), 0.0)
+    for value, count in counts.items():
+        below = min(9, int(value * 10))
+        above = min(1.0, max(0.0, value * 10 - below))
+        found[below / 10] += count * (1 - above)
+        found[(below + 1) / 10] += count * above
+    return found
 
 
 def _lower_end(counts: Counts, alpha: float) -> float:

@@ -211,7 +211,7 @@ async def test_the_plots_show_how_the_verdict_came_about(warehouse: Warehouse) -
     )
     plots, found = await experiment_plots(warehouse.found, warehouse.shadow(), ALL), await warehouse.report()
     rate = plots["win_rate"]
-    assert (len(rate["at"]), rate["at"][0], rate["at"][-1]) == (60, 4, 200)
+    assert (len(rate["at"]), rate["at"][0], rate["at"][-1]) == (40, 5, 200)
     assert rate["at"] == sorted(set(rate["at"]))
     ends = {name: rate[name][-1] for name in ("estimate", "low", "high")}
     assert ends == {name: found["win_rate"][name] for name in ends}

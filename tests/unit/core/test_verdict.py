@@ -105,6 +105,19 @@ def test_what_is_excluded_is_poor_in_belief_and_what_is_not_is_possible(counts: 
 
 
 @STEADY
+@given(
+    st.dictionaries(st.integers(0, 1000).map(lambda part: part / 1000), st.integers(1, 40), min_size=12, max_size=60)
+)
+def test_many_different_values_have_the_same_mean_and_ends_no_narrower(counts: dict[float, int]) -> None:
+    found = bounded_mean(counts)
+    number = sum(counts.values())
+    assert found.estimate == pytest.approx(sum(value * count for value, count in counts.items()) / number)
+    rich, mirrored = -math.log(ALPHA / 2), {1 - value: count for value, count in counts.items()}
+    assert found.low == 0 or wealth(counts, found.low) >= rich
+    assert found.high == 1 or wealth(mirrored, 1 - found.high) >= rich
+
+
+@STEADY
 @given(FEW, FEW, FEW)
 def test_who_wins_is_a_matter_of_names(wins: int, ties: int, losses: int) -> None:
     one, other = judged(wins=wins, ties=ties, losses=losses), judged(wins=losses, ties=ties, losses=wins)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from connectors.dashboard import rendering
-from connectors.dashboard.rendering import count, milliseconds, static_files, usd
+from connectors.dashboard.rendering import about_usd, count, milliseconds, static_files, usd
 from connectors.dashboard.timeline import steps
 
 VENDOR = Path(rendering.__file__).parent / "static" / "vendor"
@@ -19,6 +19,14 @@ VENDOR = Path(rendering.__file__).parent / "static" / "vendor"
 )  # fmt: skip
 def test_money_is_shown_to_its_last_digit(nano: int | None, text: str) -> None:
     assert usd(nano) == text
+
+
+@pytest.mark.parametrize(
+    ("nano", "text"), [(0, "+$0"), (-593_421.7, "-$0.000593"), (1_012_761_241, "+$1.01"), (0.4, "+$0.0000000004")]
+)
+def test_estimates_have_three_digits_and_a_sign(nano: float, text: str) -> None:
+    assert about_usd(nano) == text
+    assert about_usd(abs(nano), signed=False) == text[1:]
 
 
 def test_small_numbers_need_no_separators() -> None:
