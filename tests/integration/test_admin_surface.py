@@ -104,6 +104,8 @@ async def test_the_catalogue_and_dead_letters_are_shown_and_no_key(
     assert config.json()["routes"]["steady"] == ["gpt-4.1-mini", "gpt-4.1-nano"]
     assert [word for word in (KEY, "sk-sim", "TEST_") if word in config.text] == []
     assert (await client.get(f"{running.surface}/admin/dlq")).json() == []
+    assert (await client.get(f"{running.surface}/admin/shadows/nobody")).status_code == 404
+    assert "The catalogue has no experiments" in (await client.get(f"{running.surface}/dash/experiments")).text
 
 
 @pytest_asyncio.fixture(loop_scope="module")

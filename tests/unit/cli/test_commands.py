@@ -47,6 +47,7 @@ def test_help_does_not_load_what_only_commands_need() -> None:
         (["usage", "--from", "yesterday"], 2, "--from: `from` must be a time"),
         (["usage", "--from", "2025-11-26", "--to", "2025-11-25"], 2, "`from` is after `to`"),
         (["usage", "--bill", "--json"], 2, "leave out"),
+        (["shadow", "report", "x", "--data-dir", "/nowhere"], 1, "no ClickHouse is known"),
         (["nonsense"], 2, "nonsense"),
     ],
 )
