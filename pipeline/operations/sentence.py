@@ -54,7 +54,8 @@ def _unjudged(document: Mapping[str, Any], shadow: str) -> str:
     agreement = document["agreement"]
     if agreement["exact"] is None:
         return f"No verdict: no pair of answers of {document['pairs']} could be compared"
-    alike = f"{_percent(agreement['exact'])} of {document['answered']} answers are equal (token F1 {agreement['token_f1']:.2f})"
+    words = "" if agreement["token_f1"] is None else f" (token F1 {agreement['token_f1']:.2f})"
+    alike = f"{_percent(agreement['exact'])} of {document['answered']} answers are equal{words}"
     return f"No verdict without a judge: {shadow} was compared, {alike}"
 
 

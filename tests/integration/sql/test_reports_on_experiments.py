@@ -62,7 +62,7 @@ class Warehouse:
         return ShadowComparison(request_id=request_id, **{**fixed, **changes})
 
     async def drawn(self, rows: Sequence[tuple[str, str | None]], **changes: Any) -> None:
-        """Decisions that put requests into arms; by SQL, for the event of that version is written elsewhere."""
+        """Decisions that put requests into arms. By SQL, few of their columns matter here."""
         await asyncio.to_thread(self._drawn, rows, changes)
 
     def _drawn(self, rows: Sequence[tuple[str, str | None]], changes: dict[str, Any]) -> None:
