@@ -16,13 +16,13 @@ _LENGTH_MS: Final = {"minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
 class Facts:
     """`primary` and `shadow` name the sides; of a split they are its first two arms.
 
-    `limit_nano_usd` is for each (UTC) window `per`; splits have none. `status`: running, stopped, or unknown for what the
-    catalogue does not have (any more).
+    `limit_nano_usd` is for each (UTC) window `per`; splits have none. `status` by the catalogue: running, stopped,
+    or unknown for what it does not have (any more).
     """
 
     name: str
     kind: Literal["shadow", "split"] = "shadow"
-    status: Literal["running", "stopped", "unknown"] = "unknown"
+    status: str = "unknown"
     primary: str = "primary"
     shadow: str = "shadow"
     judge: str = "none"

@@ -35,16 +35,18 @@ def _advice(document: Mapping[str, Any]) -> str:
     shadow, primary = _name(document, "shadow"), _name(document, "primary")
     if rate["estimate"] is None:
         return _unjudged(document, shadow)
-    figures = _figures(document)
+    found = f"{shadow} {_found(document)}"
     match document["verdict"]:
         case "promote":
-            return f"Promote {shadow}: it wins {figures}"
+            return f"Promote {shadow}: it {_found(document)}"
         case "keep":
-            return f"Keep {primary}: {shadow} wins only {figures}"
+            return f"Keep {primary}: {found}"
     needed = document["more_needed"]
-    if needed is None:
-        return f"No verdict in sight: {shadow} wins {figures}"
-    return f"About {_about(needed)} more {_unit(document)} needed: {shadow} wins {figures}"
+    return (
+        f"No verdict in sight: {found}"
+        if needed is None
+        else f"About {_about(needed)} more {_unit(document)} needed: {found}"
+    )
 
 
 def _unjudged(document: Mapping[str, Any], shadow: str) -> str:
@@ -59,16 +61,16 @@ def _unjudged(document: Mapping[str, Any], shadow: str) -> str:
     return f"No verdict without a judge: {shadow} was compared, {alike}"
 
 
-def _figures(document: Mapping[str, Any]) -> str:
+def _found(document: Mapping[str, Any]) -> str:
     rate = document["win_rate"]
     ends = f"{_percent(rate['low'])} to {_percent(rate['high'])}, whenever you look"
-    return f"{_percent(rate['estimate'])} of {_judged(document)} {_unit(document)} ({ends})"
-
-
-def _judged(document: Mapping[str, Any]) -> int:
     if document["kind"] == "split":
-        return sum(side["rated"] for side in document["quality"].values())
-    return sum(document["judge"][word] for word in ("wins", "losses", "ties"))
+        first, second = document["quality"]["primary"], document["quality"]["shadow"]
+        rated = f"is rated {second['estimate']:.2f}, {_name(document, 'primary')} {first['estimate']:.2f}"
+        number = first["rated"] + second["rated"]
+        return f"{rated}, over {number} {_unit(document)} (win rate {_percent(rate['estimate'])}; {ends})"
+    judged = sum(document["judge"][word] for word in ("wins", "losses", "ties"))
+    return f"wins {_percent(rate['estimate'])} of {judged} {_unit(document)} ({ends})"
 
 
 def _unit(document: Mapping[str, Any]) -> str:

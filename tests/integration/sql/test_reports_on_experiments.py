@@ -261,7 +261,9 @@ async def test_arms_are_compared_over_outcomes_and_by_what_people_said(warehouse
     assert found["win_rate"]["estimate"] == pytest.approx(0.5 + 20.76 / 22 / 2, abs=1e-6)
     assert (found["verdict"], found["more_needed"]) == ("promote", 0)
     assert (found["deltas"]["cost_nano_usd"]["estimate"], found["cost_ratio"]) == (-40.0, 0.6)
-    assert found["sentence"].startswith("Promote new: it wins ")
+    assert found["sentence"].startswith(
+        "Promote new: it is rated 0.94, old 0.00, over 41 rated answers (win rate 97.2 %; "
+    )
     plots = await experiment_plots(warehouse.found, warehouse.split(), ALL)
     assert (plots["win_rate"]["at"][-1], plots["win_rate"]["low"][-1]) == (41, found["win_rate"]["low"])
     assert (plots["total_ms"]["primary"][0], plots["total_ms"]["shadow"][0]) == (900, 700)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.verdict import Moments, arms, bounded_mean, difference, judged, mean, wealth
+from pipeline.core.verdict import Moments, arms, bounded_mean, difference, judged, mean, rate, wealth
 
 ALPHA = 0.05
 RUNS = 2_000
@@ -122,6 +122,8 @@ def test_many_different_values_have_the_same_mean_and_ends_no_narrower(counts: d
 def test_who_wins_is_a_matter_of_names(wins: int, ties: int, losses: int) -> None:
     one, other = judged(wins=wins, ties=ties, losses=losses), judged(wins=losses, ties=ties, losses=wins)
     assert (one.low, one.high) == pytest.approx((1 - other.high, 1 - other.low), abs=3e-6)
+    figures = rate(wins=wins, ties=ties, losses=losses)
+    assert (figures.estimate, figures.low, figures.high) == (one.estimate, one.low, one.high)
     opposite = {"promote": "keep", "keep": "promote", "more": "more"}
     assert (other.verdict, other.more_needed) == (opposite[one.verdict], one.more_needed)
 
