@@ -207,6 +207,7 @@ class Starter:
             now_ms=epoch_ms,
             random_bytes=secrets.token_bytes,
             lookup=history.outcome if history else None,
+            conversation=history.conversation if history else None,
             usage=history.usage if history else None,
             ready=tail.caught_up.is_set,
         )

@@ -33,7 +33,7 @@ class Stage:
 
 FLOW: tuple[Stage, ...] = (
     Stage("gateway", "gateway", "connectors/gateway/app.py", "OpenAI-compatible HTTP in, the outcome out",
-          looks_at=(t.REQUESTS, t.RESPONSES, t.DELTAS), emits=(t.REQUESTS, t.CANCELS)),
+          looks_at=(t.REQUESTS, t.RESPONSES, t.DELTAS), emits=(t.REQUESTS, t.CANCELS, t.FEEDBACK)),
     Stage("enrich", "route", "pipeline/agents/enrich.py", "validate, classify, place",
           reads=(t.REQUESTS,), emits=(t.REQUESTS, t.DEAD_LETTERS), logs=(t.ENRICHED,), hands_to="route"),
     Stage("route", "route", "pipeline/agents/route.py", "own the request: decide, forward, park, end",

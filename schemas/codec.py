@@ -13,7 +13,7 @@ where its bytes end, and a large record has a limited number of values. Format: 
 
 import copy
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from io import BytesIO
@@ -25,10 +25,20 @@ import orjson
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from schemas.avro_schema import released
-from schemas.events import EVENTS, InvalidRequest, Request, parse_request
+from schemas.events import EVENTS, Feedback, InvalidRequest, Request, parse_feedback, parse_request
 from schemas.skip import Skip, skipper
 
-__all__ = ["SCHEMA_IDS", "Reason", "SchemaIds", "Undecodable", "datum", "decode", "decode_request", "encode"]
+__all__ = [
+    "SCHEMA_IDS",
+    "Reason",
+    "SchemaIds",
+    "Undecodable",
+    "datum",
+    "decode",
+    "decode_feedback",
+    "decode_request",
+    "encode",
+]
 
 T = TypeVar("T")
 
@@ -116,10 +126,10 @@ def decode(event_class: type[T], raw: bytes | None) -> T | Undecodable:
     return event  # type: ignore[no-any-return]
 
 
-def datum(event_class: type, raw: bytes | None, *, without: str | None = None) -> bytes | Undecodable:
+def datum(event_class: type, raw: bytes | None, *, without: Sequence[str] = ()) -> bytes | Undecodable:
     """An event's bare bytes under its latest schema, mostly without reading it: what stands behind the framing.
 
-    An older version is rewritten. `without` names an optional field that is left empty, whatever it holds. Only what that
+    An older version is rewritten. `without` names optional fields that are left empty, whatever they hold. Only what that
     takes is looked at, so the rest may still turn out to be no event.
     """
     if not raw:
@@ -134,17 +144,23 @@ def datum(event_class: type, raw: bytes | None, *, without: str | None = None) -
         if isinstance(event, Undecodable):
             return event
         raw, start = encode(event), len(codec.header)
-    return raw[start:] if without is None else _emptied(codec.name, without, raw, start)
+    bare = raw[start:]
+    for field in without:
+        emptied = _emptied(codec.name, field, bare)
+        if isinstance(emptied, Undecodable):
+            return emptied
+        bare = emptied
+    return bare
 
 
-def _emptied(name: str, field: str, raw: bytes, start: int) -> bytes | Undecodable:
+def _emptied(name: str, field: str, bare: bytes) -> bytes | Undecodable:
     before, whole = _skippers(name, field)
     try:
-        begin = before(raw, start)
-        end = whole(raw, begin)
+        begin = before(bare, 0)
+        end = whole(bare, begin)
     except (IndexError, ValueError) as error:
         return _refusal(error)
-    return raw[start:begin] + _NULL + raw[end:] if end <= len(raw) else Undecodable("truncated", "ends inside a field")
+    return bare[:begin] + _NULL + bare[end:] if end <= len(bare) else Undecodable("truncated", "ends inside a field")
 
 
 @cache
@@ -160,17 +176,26 @@ def _skippers(name: str, field: str) -> tuple[Skip, Skip]:
 
 def decode_request(raw: bytes | None) -> Request | InvalidRequest | Undecodable:
     """Read and validate what crosses the edge: Avro in either framing, or a JSON object with the same names."""
-    if raw and raw.startswith(_JSON):
-        envelope = _parse_json(raw)
-    else:
-        request = decode(Request, raw)
-        envelope = request if isinstance(request, Undecodable) else _codec(Request).to_datum(request)
+    envelope = _envelope(Request, raw)
     if isinstance(envelope, Undecodable):
         return envelope
     try:
         return parse_request(envelope)
     except orjson.JSONEncodeError:  # orjson reads 1024 levels of nesting and writes 254
         return InvalidRequest("`body` is nested too deeply", param="body")
+
+
+def decode_feedback(raw: bytes | None, timestamp_ms: int) -> Feedback | InvalidRequest | Undecodable:
+    """As `decode_request`; `timestamp_ms`, the record's own, counts where a JSON object does not say `at`."""
+    envelope = _envelope(Feedback, raw)
+    return envelope if isinstance(envelope, Undecodable) else parse_feedback(envelope, at_ms=timestamp_ms)
+
+
+def _envelope(event_class: type, raw: bytes | None) -> dict[str, Any] | Undecodable:
+    if raw and raw.startswith(_JSON):
+        return _parse_json(raw)
+    event = decode(event_class, raw)
+    return event if isinstance(event, Undecodable) else _codec(event_class).to_datum(event)
 
 
 class _TooManyValues(ValueError):

@@ -28,7 +28,7 @@ class Archive:
 
     def __init__(self, reader: Reader, *, patience_s: float, most: int = 4) -> None:
         self._reader, self._patience_s = reader, patience_s
-        self._places = {name: asyncio.Semaphore(most) for name in ("usage", "outcome")}
+        self._places = {name: asyncio.Semaphore(most) for name in ("usage", "outcome", "conversation")}
 
     async def close(self) -> None:
         await self._reader.close()
@@ -52,6 +52,9 @@ class Archive:
             raise KeyError(request_id)
         partition, offset = rows[0]["kafka_partition"], rows[0]["kafka_offset"]
         return None if offset is None else (int(partition), int(offset))
+
+    async def has_conversation(self, tenant: str, conversation_id: str) -> bool:
+        return bool(await self._ask("conversation", tenant=tenant, conversation_id=conversation_id))
 
     async def _ask(self, name: str, **parameters: str | int) -> list[dict[str, Any]]:
         try:

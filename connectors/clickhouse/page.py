@@ -44,7 +44,8 @@ Generated from `connectors/clickhouse/migrations` by `make topology`; do not edi
 - A row is a record. `kafka_partition` and `kafka_offset` say which; nothing is lost and nothing is there twice.
 - Records may be repeated, and the first one counts: the views `outcomes`, `ledger` and `otel_spans` apply that rule.
 - Columns are named as the fields of the events, nested ones joined by `_`. Times are UTC, money is integer nano-dollars.
-- `body` and `value` are filled for tenants with `store_bodies: true` only. `retention_days` is the tenant's: rows go after it.
+- `body`, `value`, `comment` and `edit` are filled for tenants with `store_bodies: true` only.
+- `retention_days` is the tenant's: rows go after it.
 - Rollups hold partial sums: add up with `sum()`, and read states with `quantilesTDigestIfMerge(0.5, 0.95, 0.99)(...)`.
 
 Questions and their queries: [analytics.md](analytics.md)."""

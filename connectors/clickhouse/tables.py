@@ -3,6 +3,7 @@
 Whatever is not said here follows from the event: its columns (`columns`), the statement that inserts it, its container.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -12,9 +13,13 @@ from connectors.clickhouse.dead_letters import DEAD_LETTER
 from connectors.clickhouse.splice import Container
 from schemas import topics as t
 from schemas.avro_schema import released
+from schemas.codec import Undecodable, decode_feedback
+from schemas.events import Feedback, InvalidRequest
 from schemas.topics import Topic
 
 __all__ = ["ROLLUPS", "TABLES", "Rollup", "Table", "table_of"]
+
+Form = Callable[[bytes | None, int], Feedback | InvalidRequest | Undecodable]
 
 _FRONT: Final = ({"name": "kafka_partition", "type": "int"}, {"name": "kafka_offset", "type": "long"})
 _RETENTION: Final = {"name": "retention_days", "type": "int"}
@@ -22,13 +27,17 @@ _RETENTION: Final = {"name": "retention_days", "type": "int"}
 
 @dataclass(frozen=True)
 class Table:
-    """`body`: the column that only tenants with `store_bodies` fill. `keeps_by_tenant`: rows go after its retention_days."""
+    """`bodies`: columns that only tenants with `store_bodies` fill. `keeps_by_tenant`: rows go after its retention_days.
+
+    `form`: for a topic that anybody may write: value and timestamp (ms) -> the event, or why it is none.
+    """
 
     name: str
     topic: Topic
     purpose: str
-    body: str | None = None
+    bodies: tuple[str, ...] = ()
     keeps_by_tenant: bool = True
+    form: Form | None = None
 
     @cached_property
     def schema(self) -> AvroSchema:
@@ -53,17 +62,19 @@ class Table:
 
 
 TABLES: Final = (
-    Table("requests", t.ENRICHED, "what was asked, with its features", body="body"),
+    Table("requests", t.ENRICHED, "what was asked, with its features", bodies=("body",)),
     Table("decisions", t.DECISIONS, "every choice of a model, with its reasons"),
     Table("attempts", t.ATTEMPTS, "every phase of every call to a provider"),
-    Table("responses", t.RESPONSES, "every record that claims to be an outcome; `outcomes` has the first", body="body"),
+    Table("responses", t.RESPONSES, "every record that claims to be an outcome; `outcomes` has the first",
+          bodies=("body",)),
     Table("costs", t.COSTS, "the ledger", keeps_by_tenant=False),
     Table("shadow_comparisons", t.SHADOW_COMPARISONS, "what experiments found, a row per sampled request"),
-    Table("feedback", t.FEEDBACK, "what people say of answers; read with FINAL"),
+    Table("feedback", t.FEEDBACK, "what people say of answers; read with FINAL", bodies=("comment", "edit"),
+          form=decode_feedback),
     Table("breaker_transitions", t.BREAKERS, "when endpoints went out and came back", keeps_by_tenant=False),
     Table("alerts", t.ALERTS, "when rules of the catalogue began and ceased to hold", keeps_by_tenant=False),
-    Table("dead_letters", t.DEAD_LETTERS, "what could not be processed", body="value"),
-)
+    Table("dead_letters", t.DEAD_LETTERS, "what could not be processed", bodies=("value",)),
+)  # fmt: skip
 
 
 @dataclass(slots=True, frozen=True)

@@ -10,7 +10,7 @@ from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from connectors.gateway import jobs, models
+from connectors.gateway import feedback, jobs, models
 from connectors.gateway import usage as usage_route
 from connectors.gateway.auth import Caller
 from connectors.gateway.chat import CHAT
@@ -18,7 +18,17 @@ from connectors.gateway.context import Endpoint, ErrorShape, Gateway, GatewayCon
 from connectors.gateway.embeddings import EMBEDDINGS
 from connectors.gateway.messages import MESSAGES, count_tokens
 from connectors.gateway.outbox import Outbox
-from connectors.gateway.ports import AskUsage, CheckBody, CountTokens, Fetch, Log, Lookup, Metrics, Scan
+from connectors.gateway.ports import (
+    AskUsage,
+    CheckBody,
+    CountTokens,
+    Fetch,
+    KnowsConversation,
+    Log,
+    Lookup,
+    Metrics,
+    Scan,
+)
 from connectors.gateway.problems import Problem, error_body, error_response
 from connectors.gateway.responses import RESPONSES
 from connectors.gateway.serving import serve
@@ -45,7 +55,7 @@ ROUTES: tuple[tuple[str, str, Handler, ErrorShape], ...] = (
     ("GET", "/v1/requests/{id}", jobs.show, error_body),
     ("DELETE", "/v1/requests/{id}", jobs.delete, error_body),
     ("GET", "/v1/requests/{id}/events", jobs.events, error_body),
-    ("POST", "/v1/feedback", _not_yet, error_body),
+    ("POST", "/v1/feedback", feedback.feedback, error_body),
     ("GET", "/v1/usage", usage_route.usage, error_body),
     ("GET", "/v1/key", _not_yet, error_body),
 )
@@ -65,6 +75,7 @@ def create_app(
     now_ms: Callable[[], int],
     random_bytes: Callable[[int], bytes],
     lookup: Lookup | None = None,
+    conversation: KnowsConversation | None = None,
     usage: AskUsage | None = None,
     metrics: Metrics | None = None,
     ready: Callable[[], bool] = lambda: True,
@@ -72,7 +83,8 @@ def create_app(
     """Plugs the gateway together.
 
     `keys` is SHA-256 hex digest of an API key -> tenant. Without `lookup` only the outcomes of the last 15 minutes are
-    known, without `usage` no usage. `ready` tells of further conditions of readiness, as a tail that has caught up.
+    known, without `conversation` no conversation, without `usage` no usage. `ready` tells of further conditions of
+    readiness, as a tail that has caught up.
     """
     outbox = Outbox(log, now_ms, patience_s=config.send_patience_s)
     gateway = Gateway(
@@ -84,6 +96,7 @@ def create_app(
         scan,
         fetch,
         lookup,
+        conversation,
         usage,
         check_body,
         count_tokens,

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connectors.gateway.auth import Caller, authenticate
 from connectors.gateway.outbox import Outbox
-from connectors.gateway.ports import AskUsage, CheckBody, CountTokens, Fetch, Lookup, Metrics, Scan
+from connectors.gateway.ports import AskUsage, CheckBody, CountTokens, Fetch, KnowsConversation, Lookup, Metrics, Scan
 from connectors.gateway.problems import Problem, error_response
 from connectors.gateway.waiting import Waiting
 from schemas import ids
@@ -49,6 +49,7 @@ class Gateway:
     scan: Scan
     fetch: Fetch
     lookup: Lookup | None
+    conversation: KnowsConversation | None
     usage: AskUsage | None
     check_body: CheckBody
     count_tokens: CountTokens

@@ -23,7 +23,7 @@ from schemas.errors import ErrorCode
 from schemas.events import Delta, Ref, Request, Response, parse_request
 from schemas.topics import CANCELS, DELTAS
 
-__all__ = ["create", "delete", "events", "show"]
+__all__ = ["create", "delete", "events", "show", "standing_of"]
 
 _OURS = ("tenant", "request_id", "key_id", "ticket")
 _UNKNOWN = Problem("not_found", "there is no such request", status=404, should_retry=False)
@@ -86,7 +86,7 @@ def _fill(envelope: dict[str, Any], options: Options) -> str | None:
 
 async def show(gateway: Gateway, http: HttpRequest, caller: Caller) -> ASGIApp | Problem:
     request_id = str(http.path_params["id"])
-    standing = await _standing(gateway, caller.tenant, request_id)
+    standing = await standing_of(gateway, caller.tenant, request_id)
     if isinstance(standing, Problem):
         return standing
     if standing.outcome is None:
@@ -100,7 +100,7 @@ async def show(gateway: Gateway, http: HttpRequest, caller: Caller) -> ASGIApp |
 async def delete(gateway: Gateway, http: HttpRequest, caller: Caller) -> ASGIApp | Problem:
     """Cancels what is open; what is finished stays so."""
     request_id = str(http.path_params["id"])
-    standing = await _standing(gateway, caller.tenant, request_id)
+    standing = await standing_of(gateway, caller.tenant, request_id)
     if isinstance(standing, Problem):
         return standing
     if standing.outcome is not None:
@@ -120,7 +120,7 @@ async def delete(gateway: Gateway, http: HttpRequest, caller: Caller) -> ASGIApp
 
 async def events(gateway: Gateway, http: HttpRequest, caller: Caller) -> ASGIApp | Problem:
     request_id = str(http.path_params["id"])
-    standing = await _standing(gateway, caller.tenant, request_id)
+    standing = await standing_of(gateway, caller.tenant, request_id)
     if isinstance(standing, Problem):
         return standing
     return EventStream(_follow(gateway, http, caller, request_id, standing), {"x-request-id": request_id})
@@ -184,7 +184,8 @@ async def _last(gateway: Gateway, caller: Caller, request_id: str, waiter: Waite
     return b"event: response\ndata: " + request_document(response) + b"\n\n"
 
 
-async def _standing(gateway: Gateway, tenant: str, request_id: str) -> Standing | Problem:
+async def standing_of(gateway: Gateway, tenant: str, request_id: str) -> Standing | Problem:
+    """From the last 15 minutes, else from the index of older ones; 404 and 503 are problems."""
     standing = gateway.waiting.standing(tenant, request_id)
     if standing is not None:
         return standing

@@ -7,7 +7,8 @@ from schemas.events import InvalidRequest, Ref
 from schemas.usage import UsageQuestion, UsageRow
 
 __all__ = [
-    "AskUsage", "CheckBody", "CountTokens", "Delivered", "Fetch", "Log", "Lookup", "Metrics", "Record", "Scan", "Unfound",
+    "AskUsage", "CheckBody", "CountTokens", "Delivered", "Fetch", "KnowsConversation", "Log", "Lookup", "Metrics", "Record",
+    "Scan", "Unfound",
 ]  # fmt: skip
 
 Unfound = Literal["open", "unknown", "unavailable"]
@@ -78,6 +79,12 @@ class Fetch(Protocol):
 class Lookup(Protocol):
     async def __call__(self, tenant: str, request_id: str, /) -> Ref | Unfound:
         """Where the outcome of an older request stands."""
+        ...
+
+
+class KnowsConversation(Protocol):
+    async def __call__(self, tenant: str, conversation_id: str, /) -> Literal["known", "unknown", "unavailable"]:
+        """Whether a request of this tenant belongs to it."""
         ...
 
 

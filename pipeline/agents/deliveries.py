@@ -34,8 +34,9 @@ from pipeline.core.delivery import (
 from pipeline.emit import INTERNAL, Emit
 from pipeline.tools import Tools
 from schemas import headers as h
-from schemas.codec import Undecodable, datum, decode
-from schemas.events import EVENTS
+from schemas.codec import Undecodable, datum, decode, encode
+from schemas.errors import ErrorCode
+from schemas.events import EVENTS, InvalidRequest
 
 __all__ = ["Delivery", "PartitionLost", "patiently"]
 
@@ -46,6 +47,9 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 10.0
 SETTLE_POLL_S = 0.2
 BREATH = 1000
 """Records between two looks at the loop."""
+
+Row = tuple[bytes, bytes]
+"""The fields in front of a record, and the record's own bytes."""
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -80,7 +84,7 @@ class Delivery:
         self._mark = f"sink {place.topic}/{place.partition}"
         self._front = varint(place.partition)
         self._records: dict[int, Any] = {}
-        self._rows: dict[int, tuple[bytes, bytes]] = {}
+        self._rows: dict[int, Row] = {}
         self._range = (0, 0)
         self._token = ""
         self._pause_s = FIRST_PAUSE_S
@@ -169,25 +173,39 @@ class Delivery:
             if number % BREATH == 0:
                 await asyncio.sleep(0)
             row = self._row(record)
-            if not isinstance(row, Undecodable):
+            if isinstance(row, tuple):
                 self._rows[offset] = row
-            elif row.reason != "tombstone":
-                await self._bury(offset, row.reason, row.detail)
+            elif (reason := _reason(row)) != "tombstone":
+                await self._bury(offset, reason, row.message if isinstance(row, InvalidRequest) else row.detail)
 
-    def _row(self, record: Any) -> tuple[bytes, bytes] | Undecodable:
-        tenant = self._tools.loaded.catalog.tenants.get(h.text(record.headers, h.TENANT) or "")
+    def _row(self, record: Any) -> Row | InvalidRequest | Undecodable:
+        if self._table.form is None:
+            return self._spliced(record, record.value, h.text(record.headers, h.TENANT) or "")
+        event = self._table.form(record.value, record.timestamp)
+        if isinstance(event, InvalidRequest | Undecodable):
+            return event
+        if event.tenant not in self._tools.loaded.catalog.tenants:
+            return InvalidRequest("no such tenant", ErrorCode.UNKNOWN_TENANT, "tenant")
+        return self._spliced(record, encode(event), event.tenant)
+
+    def _spliced(self, record: Any, value: bytes | None, owner: str) -> Row | Undecodable:
+        tenant = self._tools.loaded.catalog.tenants.get(owner)
         front = self._front + varint(record.offset)
         if self._table.keeps_by_tenant:
             front += varint(tenant.retention_days if tenant else RETENTION_DAYS)
         keeps_body = tenant is not None and tenant.store_bodies
         if self._event is None:
-            return front, dead_letter(record.value, record.headers, record.timestamp, keeps_body=keeps_body)
-        body = datum(self._event, record.value, without=None if keeps_body else self._table.body)
+            return front, dead_letter(value, record.headers, record.timestamp, keeps_body=keeps_body)
+        body = datum(self._event, value, without=() if keeps_body else self._table.bodies)
         return body if isinstance(body, Undecodable) else (front, body)
 
     def _undecodable(self, offset: int) -> str | None:
-        event = self._event and decode(self._event, self._records[offset].value)
-        return event.reason if isinstance(event, Undecodable) else None
+        record = self._records[offset]
+        if self._table.form is not None:
+            read: Any = self._table.form(record.value, record.timestamp)
+        else:
+            read = self._event and decode(self._event, record.value)
+        return _reason(read) if isinstance(read, InvalidRequest | Undecodable) else None
 
     async def _bury(self, offset: int, reason: str, detail: str) -> None:
         """A dead letter that makes no row is not buried again: it would come back for ever."""
@@ -200,6 +218,10 @@ class Delivery:
     def _count(self, oldest_ms: int) -> None:
         self._tools.metrics.count("sink_rows_total", len(self._rows), table=self._table.name)
         self._tools.metrics.observe("sink_freshness_seconds", max(0, self._tools.now_ms() - oldest_ms) / 1000)
+
+
+def _reason(why: InvalidRequest | Undecodable) -> str:
+    return str(why.code) if isinstance(why, InvalidRequest) else why.reason
 
 
 def _next(journey: Any, answer: Any) -> Effect | None:

@@ -1,4 +1,7 @@
-"""history: what the gateway knows of the time before its own tail: usage, and where old outcomes stand. From ClickHouse."""
+"""history: what the gateway knows of the time before its own tail, from ClickHouse.
+
+Usage, where old outcomes stand, which conversations there were.
+"""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -18,7 +21,7 @@ PATIENCE_S = 10
 
 
 class History:
-    """Two ports of the gateway. ClickHouse may be away: that is an answer. Raises InvalidDsn."""
+    """Three ports of the gateway. ClickHouse may be away: that is an answer. Raises InvalidDsn."""
 
     def __init__(self, tools: Tools, dsn: str) -> None:
         self._responses = tools.topic(RESPONSES.name)
@@ -35,6 +38,12 @@ class History:
         except StoreError:
             return "unavailable"
         return Ref(self._responses, *found) if found is not None else "open"
+
+    async def conversation(self, tenant: str, conversation_id: str) -> Literal["known", "unknown", "unavailable"]:
+        try:
+            return "known" if await self._archive.has_conversation(tenant, conversation_id) else "unknown"
+        except StoreError:
+            return "unavailable"
 
     async def usage(self, question: UsageQuestion) -> Sequence[UsageRow] | Literal["unavailable"]:
         try:

@@ -24,6 +24,8 @@ def lines(request_id: str, document: dict[str, Any]) -> Iterator[str]:
     for cost in document["costs"]:
         yield f"cost      attempt {cost.get('attempt')}  {cost.get('model')}  {usd(cost.get('cost_nano_usd'))}  {cost.get('role')}"
     yield _outcome(document["response"])
+    for said in document["feedback"]:
+        yield _feedback(said)
 
 
 def _decision(decision: dict[str, Any]) -> str:
@@ -50,6 +52,12 @@ def _outcome(response: dict[str, Any] | None) -> str:
         f"outcome   ok by {response.get('model')}  attempts {response.get('attempts')}  "
         f"{timings.get('total')} ms  {usd(response.get('cost_nano_usd'))}"
     )
+
+
+def _feedback(said: dict[str, Any]) -> str:
+    of = "" if said.get("request_id") else "  of the whole conversation"
+    words = [str(said[name]) for name in ("label", "score") if said.get(name) is not None]
+    return f"feedback  {said.get('user') or 'somebody'}: {' '.join(words)}{of}"
 
 
 def usd(nano: int | None) -> str:

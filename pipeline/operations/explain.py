@@ -15,6 +15,7 @@ from connectors.clickhouse.store import StoreError
 from pipeline.operations import records
 from pipeline.operations.breakers_then import breakers_then, ended_at, endpoints_of
 from pipeline.operations.events import tenant_of, value_of, without_bodies
+from pipeline.operations.feedback import feedback_of_rows, feedback_of_topic
 from pipeline.operations.rows import event_of_row
 from pipeline.operations.running import Connection
 from schemas import headers as h
@@ -90,6 +91,7 @@ async def from_rows(reader: Reader, request_id: str, *, tenant: str | None = Non
     if (enriched := document["enriched"]) is not None:
         document["request"] = {name: enriched[name] for name in _ASKED}
     document["breakers"] = breakers_then(document, await _transitions(reader, document))
+    document["feedback"] = [without_bodies(said) for said in await feedback_of_rows(reader, document)]
     return document
 
 
@@ -110,6 +112,8 @@ async def collect(where: Connection, request_id: str, *, tenant: str | None, bod
         topic = where.topic(BREAKERS.name)
         said = [value_of(BREAKERS.event, record.value) async for record in records.scan(where, [topic])]
         document["breakers"] = breakers_then(document, [each for each in said if each and "endpoint" in each])
+    said = await feedback_of_topic(where, document, since_ms)
+    document["feedback"] = said if bodies else [without_bodies(each) for each in said]
     return document
 
 

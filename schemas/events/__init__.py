@@ -1,7 +1,7 @@
 """Events: what travels on the topics, one module per event.
 
 Events are slotted dataclasses: trusted Avro is read into them without validation (5 us against 35 and more for validating
-models). What crosses the edge of the platform is validated first: see `request.parse_request`. Times are epoch
+models). What crosses the edge of the platform is validated first: see `request` and `feedback`. Times are epoch
 milliseconds UTC (`TimestampMs`), money is integer nano-dollars, `body` is JSON bytes.
 """
 
@@ -14,7 +14,7 @@ from schemas.events.cost import Cost
 from schemas.events.decision import Decision, Excluded, Proof, Ranked, View
 from schemas.events.delta import Delta
 from schemas.events.enriched import Enriched, Features
-from schemas.events.feedback import Feedback
+from schemas.events.feedback import Feedback, parse_feedback
 from schemas.events.idempotency import Idempotency
 from schemas.events.parked import Parked
 from schemas.events.ref import Ref
@@ -77,5 +77,6 @@ __all__ = [
     "Tier",
     "Timings",
     "View",
+    "parse_feedback",
     "parse_request",
 ]

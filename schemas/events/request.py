@@ -85,16 +85,19 @@ def parse_request(envelope: dict[str, Any]) -> Request | InvalidRequest:
     try:
         form = RequestForm.model_validate(present)
     except ValidationError as error:
-        return _first_problem(error)
+        return first_problem(error)
     return Request(body=body, **{name: getattr(form, name) for name in _FORM_FIELDS})
 
 
 _FORM_FIELDS = tuple(f.name for f in fields(Request) if f.name != "body")
 
 
-def _first_problem(error: ValidationError) -> InvalidRequest:
+def first_problem(error: ValidationError) -> InvalidRequest:
+    """Of a form: the field at fault; what the record holds is not repeated."""
     problem = error.errors(include_url=False, include_input=False)[0]
     path = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         return InvalidRequest(f"unknown field `{path}`", param=path)
+    if not path:  # of the form as a whole
+        return InvalidRequest(problem["msg"].removeprefix("Value error, "))
     return InvalidRequest(f"`{path}`: {problem['msg']}", param=path)

@@ -16,7 +16,19 @@ from connectors.clickhouse.store import Refused, Store, Unavailable
 from connectors.clickhouse.tables import TABLES, table_of
 from schemas.codec import datum, encode
 from schemas.completion import Usage
-from schemas.events import Attempt, AttemptError, Cost, Decision, Excluded, Outcome, Proof, Response, RouteInfo, Timings
+from schemas.events import (
+    Attempt,
+    AttemptError,
+    Cost,
+    Decision,
+    Excluded,
+    Feedback,
+    Outcome,
+    Proof,
+    Response,
+    RouteInfo,
+    Timings,
+)
 from schemas.topics import DAY_MS, HOUR_MS
 
 SQL = Path(__file__).parents[2] / "infra" / "sql"
@@ -86,6 +98,10 @@ def attempt(number: int, phase: str, **changes: Any) -> Attempt:
     )
 
 
+def answer(request_id: str, model: str, tenant: str = "acme") -> Response:
+    return Response(request_id, tenant, "chat", "ok", NOW_MS, NOW_MS, RouteInfo(), Timings(), model=model, attempts=1)
+
+
 def _parameters(path: Path) -> list[str]:
     return re.findall(r"\{(\w+):", path.read_text(encoding="utf-8"))
 
@@ -123,12 +139,12 @@ async def test_why_a_request_failed_over(warehouse: Warehouse) -> None:
         attempt(1, "finished", result="error", error=failed, finished_at=at + 1500),
         attempt(2, "finished", result="ok", finished_at=at + 2500),
     ]
-    answer = Response(
+    outcome = Response(
         "r-1", "acme", "chat", "ok", at, at + 2600, RouteInfo("auto"), Timings(), model="model-2", attempts=2
     )
     await warehouse.put("decisions.v1", decisions)
     await warehouse.put("attempts.v1", attempts)
-    await warehouse.put("responses.v1", [answer])
+    await warehouse.put("responses.v1", [outcome])
     steps = [row[2:] for row in warehouse.ask("why_a_request_failed_over", tenant="acme", request_id="r-1")]
     assert steps == [
         ("decided", "model-1", "best score", "model-9: eligible, region"),
@@ -224,3 +240,24 @@ async def test_without_an_answer_it_is_unavailable(warehouse: Warehouse, clickho
     with pytest.raises(Unavailable):
         await nothing.last_offset(table_of("costs.v1"), 0)
     await nothing.close()
+
+
+async def test_what_people_think_of_each_model_is_their_last_word(warehouse: Warehouse) -> None:
+    await warehouse.put("responses.v1", [answer("r-1", "small"), answer("r-2", "small"), answer("r-3", "large")])
+    await warehouse.put("responses.v1", [answer("r-3", "late"), answer("r-1", "foreign", tenant="other")])
+    said = [
+        Feedback("r-1", "", "acme", "ann", NOW_MS, 0.0),
+        Feedback("r-1", "", "acme", "ann", NOW_MS, 0.9, edit="so"),
+        Feedback("r-2", "", "acme", "bob", NOW_MS, label="down"),
+        Feedback("r-3", "", "acme", "", NOW_MS, 0.5, "up", "well"),
+        Feedback("r-1", "", "other", "eve", NOW_MS, 0.0),
+        Feedback("", "c-1", "acme", "ann", NOW_MS, 0.0),
+    ]
+    for one in said:
+        await warehouse.put("feedback.v1", [one])
+    assert warehouse.ask("feedback_by_model", tenant="acme") == [
+        ("large", 1, 1, 0.5, 0, 0),
+        ("small", 2, 2, 0.45, 1, 1),
+    ]
+    worst = warehouse.ask("worst_rated_requests", tenant="acme")
+    assert [(row[0], row[3]) for row in worst] == [("r-2", 0.0), ("r-3", 0.5), ("r-1", 0.9)]

@@ -21,6 +21,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from connectors.clickhouse.address import ClickHouseAddress
 from connectors.clickhouse.tables import TABLES, table_of
 from schemas import headers as h
+from schemas.codec import encode
+from schemas.events import Feedback
 from tests.integration.sink_house import SECRET, Events, Gate, House, house, until
 from tests.integration.sql.house import House as Sql
 
@@ -138,6 +140,32 @@ async def test_broken_records_become_dead_letters_and_their_neighbours_rows(at: 
     assert await _dead_letters(at, len(broken)) == {value for value, _ in broken}
 
 
+async def test_feedback_is_taken_as_json_and_as_avro_and_refused_with_a_reason(at: House) -> None:
+    """Tenant and user stand in the value; what is no feedback is a dead letter."""
+    said = b'"tenant":"open","user":"u-1","request_id":"r-1"'
+    avro = Feedback("", "c-1", "quiet", "", 1_800_000_000_000, label="down", comment="no", edit="not kept")
+    refused = {
+        b'{%b,"score":1.2}' % said: "invalid_request",
+        b'{%b,"score":1,"stars":5}' % said: "invalid_request",
+        b'{%b}' % said: "invalid_request",
+        b'{"tenant":"nobody","request_id":"r-1","score":1}': "unknown_tenant",
+        b'{"tenant":': "invalid_json",
+        encode(Feedback("r-1", "", "open", "u-1", 1, score=7.0)): "invalid_request",
+    }  # fmt: skip
+    await at.start()
+    await until(at.has_tables)
+    good = [b'{%b,"score":0.25}' % said, b'{%b,"score":0.75,"edit":"so"}' % said, encode(avro)]
+    await at.send("feedback.v1", [(value, []) for each in good for value in (each, *refused)])
+    await at.settled()
+    columns = "tenant, request_id, conversation_id, user, score, label, comment, edit"
+    found = at.rows(f"SELECT {columns} FROM feedback FINAL ORDER BY tenant")
+    assert [row for row in found if row[0] == "quiet"] == [("quiet", "", "c-1", "", None, "down", None, None)]
+    last = [row for row in found if row[0] == "open"]
+    assert last == [("open", "r-1", "", "u-1", 0.75, None, None, "so")]
+    wanted = sorted(list(refused.values()) * len(good))
+    await until(lambda: sorted(row[0] for row in at.rows("SELECT reason FROM dead_letters")) == wanted)
+
+
 async def _dead_letters(at: House, count: int) -> set[bytes]:
     consumer = AIOKafkaConsumer(bootstrap_servers=at.broker, auto_offset_reset="earliest")
     await consumer.start()
@@ -151,14 +179,13 @@ async def _dead_letters(at: House, count: int) -> set[bytes]:
 async def test_bodies_are_kept_for_tenants_that_said_so_and_nowhere_else(at: House) -> None:
     events = _events(9)
     await at.start()
-    for topic in TOPICS:
-        await at.send(
-            topic, [events.any(topic, tenant) for tenant in ("quiet", "open", "nobody", "") for _ in range(5)]
-        )
+    for table in TABLES:  # feedback of nobody's would be buried
+        tenants = ("quiet", "open", *(() if table.form else ("nobody", "")))
+        await at.send(table.topic.name, [events.any(table.topic.name, name) for name in tenants for _ in range(5)])
     await at.settled()
     for table in TABLES:
-        if table.body is not None:
-            kept = at.rows(f"SELECT countIf({table.body} IS NOT NULL), countIf(position(toString({table.body}), "
+        for body in table.bodies:
+            kept = at.rows(f"SELECT countIf({body} IS NOT NULL), countIf(position(toString({body}), "
                            f"'{SECRET.decode()}') > 0) FROM {table.name}")  # fmt: skip
             assert kept == [(5, 5)], table.name
     rows = at.rows("SELECT DISTINCT tenant, retention_days FROM responses ORDER BY tenant")
@@ -168,7 +195,7 @@ async def test_bodies_are_kept_for_tenants_that_said_so_and_nowhere_else(at: Hou
         d=at.address.database,
     )
     for table in TABLES:
-        others = [f"toString({name})" for where, name in columns if where == table.name and name != table.body]
+        others = [f"toString({name})" for where, name in columns if where == table.name and name not in table.bodies]
         found = at.rows(
             f"SELECT countIf(position(concat({', '.join(others)}), '{SECRET.decode()}') > 0) FROM {table.name}"
         )

@@ -44,11 +44,12 @@ class Rec:
 
 @dataclass
 class House:
-    """`answer` is called with each request and says which records follow; `lookup` and `usage` are the ports of those names."""
+    """`answer` is called with each request and says which records follow; `lookup`, `conversation`, `usage`: ports."""
 
     answer: Callable[["House", Request], None] | None = None
     deliver_waits: Any = None
     lookup: Any = None
+    conversation: Any = None
     usage: Any = None
     options: dict[str, Any] = field(default_factory=dict)
     records: list[Rec] = field(default_factory=list)
@@ -71,6 +72,7 @@ class House:
             now_ms=lambda: self.now,
             random_bytes=self.random,
             lookup=self.lookup,
+            conversation=self.conversation,
             usage=self.usage,
         )
 

@@ -204,5 +204,5 @@ async def test_unknown_paths_methods_and_models() -> None:
         assert (await client.post(URL + "/")).status_code == 404
         assert (await client.get("/v1/models/org/large")).json()["id"] == "org/large"
         assert (await client.get("/v1/models/org%2Flarge")).json()["id"] == "org/large"
-        assert (await client.post("/v1/feedback")).status_code == 501
+        assert (await client.get("/v1/key")).status_code == 501
         assert (await client.get("/healthz", headers={"authorization": ""})).status_code == 200

@@ -28,14 +28,14 @@ def test_a_datum_is_what_stands_behind_the_framing(path: Path) -> None:
 @pytest.mark.parametrize("body", [None, b"", b"{}", b"x" * 300_000])
 def test_a_datum_without_its_body_is_the_event_without_it(event: Any, body: bytes | None) -> None:
     raw = encode(dataclasses.replace(event, body=body))
-    bare = datum(type(event), raw, without="body")
+    bare = datum(type(event), raw, without=("body",))
     assert isinstance(bare, bytes)
     assert decode(type(event), raw[:10] + bare) == dataclasses.replace(event, body=None)
 
 
 @pytest.mark.parametrize("event", WITH_BODIES, ids=lambda event: type(event).__name__)
 def test_a_record_that_ends_before_its_body_is_no_datum(event: Any) -> None:
-    assert isinstance(datum(type(event), encode(event)[:60], without="body"), Undecodable)
+    assert isinstance(datum(type(event), encode(event)[:60], without=("body",)), Undecodable)
 
 
 def test_an_older_version_is_rewritten() -> None:
@@ -78,4 +78,4 @@ def test_what_is_no_record_of_the_event_says_why(raw: bytes | None, reason: str)
 def test_any_bytes_make_a_datum_or_a_reason(raw: bytes) -> None:
     header = encode(WITH_BODIES[0])[:10]
     for value in (raw, header + raw):
-        assert isinstance(datum(type(WITH_BODIES[0]), value, without="body"), bytes | Undecodable)
+        assert isinstance(datum(type(WITH_BODIES[0]), value, without=("body",)), bytes | Undecodable)
