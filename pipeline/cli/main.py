@@ -12,6 +12,7 @@ from pipeline.cli import (
     dlq,
     edge,
     explain,
+    export,
     migrate,
     outage,
     send,
@@ -45,6 +46,7 @@ app.command()(explain.explain)
 app.command()(breakers.breakers)
 app.command()(usage.usage)
 app.add_typer(shadow.app, name="shadow")
+app.command()(export.export)
 app.add_typer(outage.app, name="demo")
 app.add_typer(dlq.app, name="dlq")
 app.command()(bench.bench)

@@ -5,6 +5,7 @@ records        topics read without a group
 events         records as JSON, without bodies unless asked for
 breakers       which endpoints are out; orders to hold one
 explain        everything that happened to a request
+exporting      a tenant's requests as a file
 feedback       what people said of a request
 usage          who used how much, and the statement of it
 dead_letters   what could not be processed
