@@ -15,6 +15,7 @@ from connectors.simulator.limits import Limiter
 from connectors.simulator.models import ModelTable
 from connectors.simulator.prompt_cache import MarkedCache, PromptCache
 from connectors.simulator.timing import Latency
+from connectors.simulator.tuning import Tuning
 
 
 class World:
@@ -23,7 +24,6 @@ class World:
     def __init__(self, config: SimConfig) -> None:
         self.config = config
         self.clock = config.clock
-        self.models = ModelTable(config.models)
         self.journal = Journal(config.clock, config.log_size)
         self.closing = False
         self.reset()
@@ -31,6 +31,8 @@ class World:
     def reset(self) -> None:
         """Back to the configuration, as if nothing had arrived."""
         self.journal.clear()
+        self.models = ModelTable(self.config.models)
+        self.tuning = Tuning()
         self.faults = FaultBook(background=dict(self.config.background))
         self.latency = Latency(self.config.speed)
         self.limiter = Limiter(self.config.allowance)

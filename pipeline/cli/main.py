@@ -13,6 +13,7 @@ from pipeline.cli import (
     edge,
     explain,
     export,
+    finetune,
     migrate,
     outage,
     send,
@@ -47,6 +48,7 @@ app.command()(breakers.breakers)
 app.command()(usage.usage)
 app.add_typer(shadow.app, name="shadow")
 app.command()(export.export)
+app.command()(finetune.finetune)
 app.add_typer(outage.app, name="demo")
 app.add_typer(dlq.app, name="dlq")
 app.command()(bench.bench)

@@ -4,6 +4,8 @@ The key, then the request, refused as OpenAI refuses (`checks`, `messages`, `req
 `journey`.
 """
 
+from collections.abc import Callable
+
 import orjson
 from aiohttp import web
 
@@ -13,7 +15,7 @@ from connectors.simulator.draws import Draw
 from connectors.simulator.entrance import Handler, entrance
 from connectors.simulator.limits import RateState
 from connectors.simulator.models import Model
-from connectors.simulator.openai import embeddings, errors, requests, responses
+from connectors.simulator.openai import embeddings, errors, files, requests, responses, tuning
 from connectors.simulator.openai.chat import ChatSpelling
 from connectors.simulator.openai.checks import EMBEDDING_FIELDS, find_model, parse
 from connectors.simulator.openai.errors import Refused
@@ -46,6 +48,16 @@ def add_routes(app: web.Application, world: World) -> None:
         ("POST", "/v1/embeddings", _embed),
         ("GET", "/v1/models", _list_models),
         ("GET", "/v1/models/{name}", _show_model),
+        ("POST", "/v1/files", _told(files.upload)),
+        ("GET", "/v1/files", _told(files.listed)),
+        ("GET", "/v1/files/{name}", _told(files.show)),
+        ("DELETE", "/v1/files/{name}", _told(files.delete)),
+        ("GET", "/v1/files/{name}/content", _file_content),
+        ("POST", "/v1/fine_tuning/jobs", _told(tuning.create)),
+        ("GET", "/v1/fine_tuning/jobs", _told(tuning.listed)),
+        ("GET", "/v1/fine_tuning/jobs/{name}", _told(tuning.show)),
+        ("POST", "/v1/fine_tuning/jobs/{name}/cancel", _told(tuning.cancel)),
+        ("GET", "/v1/fine_tuning/jobs/{name}/events", _told(tuning.events)),
         ("*", "/v1/{rest:.*}", _unknown_url),
     ):
         app.router.add_route(method, path, entrance(world, open_to_key_holders(handler)))
@@ -132,6 +144,20 @@ async def _list_models(exchange: Exchange) -> web.StreamResponse:
 async def _show_model(exchange: Exchange) -> web.StreamResponse:
     model = find_model({"model": exchange.request.match_info["name"]}, exchange.world.models, embeddings=None)
     return await _send_json(exchange, _described(model))
+
+
+def _told(answer: Callable[[Exchange], object]) -> Handler:
+    """A handler that answers with JSON."""
+
+    async def handle(exchange: Exchange) -> web.StreamResponse:
+        return await _send_json(exchange, answer(exchange))
+
+    return handle
+
+
+async def _file_content(exchange: Exchange) -> web.StreamResponse:
+    headers = {**_COMMON, "content-type": "application/octet-stream"}
+    return await delivery.send(exchange, Reply(200, headers, files.content(exchange)), outcome="ok")
 
 
 async def _send_json(exchange: Exchange, value: object) -> web.StreamResponse:

@@ -2,7 +2,8 @@
 
 1. read    YAML into rows, unknown keys and flags refused; once a process, when first asked
 2. extend  each row laid over the one it extends
-3. match   the last path segment of `upstream`, lower case: the row of its longest beginning, then the variants it fits
+3. match   the last path segment of `upstream`, lower case, without the `ft:` of a fine-tuned one: the row of its longest
+           beginning, then the variants it fits
 4. merge   flags key by key, the flag `policy` entry by entry; what the catalogue says itself wins over all of this
 
 Source: provider_contracts.md section 3.
@@ -94,7 +95,7 @@ class Table(Part):
 
     def family_of(self, upstream: str) -> Family:
         """What is said of a model by the provider's name for it; an empty row if nothing is."""
-        name = upstream.rsplit("/", 1)[-1].lower()
+        name = upstream.rsplit("/", 1)[-1].lower().removeprefix("ft:")
         beginnings = [beginning for beginning in self.by_beginning if name.startswith(beginning)]
         found = self.by_beginning[max(beginnings, key=len)] if beginnings else Family()
         for pattern, variant in self.variants.items():
