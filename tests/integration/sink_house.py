@@ -135,17 +135,6 @@ class Events:
             self._usage(), self._chance.randrange(10**9), "2026-01", False, self._any(True, False), "charge", self._at(),
         )  # fmt: skip
 
-    def comparison(self, tenant: str) -> ShadowComparison:
-        sides = Side("gpt-4.1-mini", "ok", 5, 120, 800, 40), Side("gpt-4.1-nano", "ok", 1, None, 300, 30)
-        return ShadowComparison(
-            "nano", self._id(), tenant, "compared", self._at(), self._at(), "auto", shadow_request_id=self._id(),
-            primary=sides[0], shadow=sides[1], token_f1=0.5, judge="rules", winner=self._any("primary", "tie"),
-        )  # fmt: skip
-
-    def feedback(self, tenant: str) -> Feedback:
-        said = SECRET.decode()
-        return Feedback(self._id(), "", tenant, "u-1", self._at(), self._any(0.5, 1.0), "up", said, f"better: {said}")
-
     def breaker(self, _tenant: str) -> Breaker:
         return Breaker(f"sim/{self._any(*MODELS)}/us", "open", self._chance.randrange(99), self._at(), self._at())
 
@@ -163,7 +152,8 @@ class Events:
         )  # fmt: skip
 
     def feedback(self, tenant: str) -> Feedback:
-        return Feedback(self._id(), "", tenant, "u-1", self._at(), self._any(0.5, None), self._any("up", None))
+        said = SECRET.decode()
+        return Feedback(self._id(), "", tenant, "u-1", self._at(), self._any(0.5, 1.0), "up", said, f"better: {said}")
 
 
 @dataclass

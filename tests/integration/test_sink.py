@@ -143,7 +143,7 @@ async def test_broken_records_become_dead_letters_and_their_neighbours_rows(at: 
 async def test_feedback_is_taken_as_json_and_as_avro_and_refused_with_a_reason(at: House) -> None:
     """Tenant and user stand in the value; what is no feedback is a dead letter."""
     said = b'"tenant":"open","user":"u-1","request_id":"r-1"'
-    avro = Feedback("", "c-1", "quiet", "", 1_800_000_000_000, label="down", comment="no", edit="not kept")
+    avro = Feedback("", "c-1", "quiet", "", time.time_ns() // 1_000_000, label="down", comment="no", edit="not kept")
     refused = {
         b'{%b,"score":1.2}' % said: "invalid_request",
         b'{%b,"score":1,"stars":5}' % said: "invalid_request",
