@@ -109,7 +109,7 @@ def again(record: Any, *, answered: bool, fresh_id: str) -> Again:
 
     kept = [(name, value) for name, value in record.headers if not name.startswith(h.DLQ_PREFIX)]
     old = identity(record)[1]
-    if old is None or not answered:
+    if old is None or not answered or topic.endswith(t.FEEDBACK.name):  # feedback speaks of an answered request
         return Again(topic, record.key, record.value, kept, old)
     moved = {h.REQUEST_ID, h.REDRIVE_OF, h.DEADLINE_MS}  # the deadline of the old life is over
     kept = [(name, value) for name, value in kept if name not in moved]

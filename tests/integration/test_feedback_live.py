@@ -108,9 +108,10 @@ async def talk(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Talk]:
                     await ask(client, tenant, f"{tenant} no. {number}: write to {EMAIL}, card {CARD}", number)
                     for number in range(count)
                 ]
+            made.ids["other"].append(await ask(client, "other", "other no. 2: " + "large " * 60_000))
             made.refused = await ask(client, "main", "[[sim: fault=content_filtered]]")
             for table in ("requests", "responses"):
-                await until_rows(running, table, CHATS + 5)
+                await until_rows(running, table, CHATS + 6)
             await speak(made, client)
         await until_rows(running, "feedback", 6)
         await until_rows(running, "shadow_comparisons", 1)
@@ -244,6 +245,13 @@ async def test_an_export_holds_the_asked_tenant_only_and_no_personal_data(talk: 
         assert foreign not in content
     theirs, _ = await talk.export(f"{format}.theirs", format, "other")
     assert b"main no." not in theirs and b"other no." in theirs
+
+
+async def test_a_large_request_is_in_kafka_only(talk: Talk) -> None:
+    content, manifest = await talk.export("large", "openai-chat", "other")
+    assert (manifest["rows"], len(content) > 300_000) == (3, True)
+    _, manifest = await talk.export("large", "openai-chat", "other", source="clickhouse")
+    assert (manifest["rows"], manifest["skipped"]) == (2, {"no_body": 1})
 
 
 async def test_preferences_come_from_edits_and_from_experiments(talk: Talk) -> None:

@@ -119,14 +119,13 @@ async def _source(wanted: Wanted, where: Connection | None, reader: Reader | Non
 
 def _write(order: Order, source: Source, gathered: Gathered, choice: Choice) -> dict[str, Any]:
     written = _Written(skipped=choice.skipped)
-    with _replaced(order.out) as file:
+    with _replaced(order.out) as file, _replaced(manifest_path(order.out)) as beside:
         if order.wanted.format == "csv":
             _put(file, written, HEADER)
         for exchange in choice.exchanges:
             _put_exchange(file, written, order.wanted.format, exchange, gathered)
-    document = _manifest(order.wanted, source, len(gathered.asked), written)
-    with _replaced(manifest_path(order.out)) as file:
-        file.write(json.dumps(document, indent=2, sort_keys=True).encode() + b"\n")
+        document = _manifest(order.wanted, source, len(gathered.asked), written)
+        beside.write(json.dumps(document, indent=2, sort_keys=True).encode() + b"\n")
     return document
 
 

@@ -173,6 +173,10 @@ def test_a_name_that_only_looks_like_a_vendors_is_no_family(upstream: str) -> No
     assert known_facts(upstream) == {"flags": {"policy": POLICY}}
 
 
+def test_a_fine_tuned_model_is_like_its_base() -> None:
+    assert known_facts("ft:gpt-4.1-mini-2025-04-14:org:mine:abc") == known_facts("gpt-4.1-mini-2025-04-14")
+
+
 def test_every_row_holds_together() -> None:
     for beginning, family in load().by_beginning.items():
         flags = Flags.model_validate(family.flags)

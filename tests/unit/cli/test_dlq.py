@@ -46,6 +46,13 @@ def test_with_an_outcome_an_avro_request_gets_a_new_id_inside() -> None:
     assert decoded.request_id == "new"
 
 
+def test_feedback_stays_of_the_request_that_it_speaks_of() -> None:
+    said = b'{"request_id": "old", "tenant": "demo", "score": 1}'
+    origin = h.build(dlq_topic="llm.feedback.v1")
+    new = again(Letter(said, origin), answered=True, fresh_id="new")
+    assert (new.topic, new.value, new.headers) == ("llm.feedback.v1", said, [])
+
+
 @pytest.mark.parametrize("value", [b"{broken", b"\xc3\x01garbage", b"", None])
 def test_undecodable_bytes_are_sent_as_they_are(value: bytes | None) -> None:
     assert again(letter(value), answered=True, fresh_id="new").value == value

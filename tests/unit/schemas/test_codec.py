@@ -13,13 +13,25 @@ from hypothesis import strategies as st
 from schema_examples import every_event
 
 from schemas.avro_schema import avro_schema, released
-from schemas.codec import SCHEMA_IDS, Reason, SchemaIds, Undecodable, _codec, _parse, decode, decode_request, encode
+from schemas.codec import (
+    SCHEMA_IDS,
+    Reason,
+    SchemaIds,
+    Undecodable,
+    _codec,
+    _parse,
+    decode,
+    decode_feedback,
+    decode_request,
+    encode,
+)
 from schemas.events import (
     EVENTS,
     Call,
     Cancel,
     Decision,
     Excluded,
+    Feedback,
     InvalidRequest,
     Price,
     Proof,
@@ -208,6 +220,49 @@ def test_mutated_records_never_raise(event: Any, data: st.DataObject) -> None:
 def test_random_json_never_raises(noise: bytes) -> None:
     for raw in (noise, b"{" + noise, b'{"tenant":"acme","body":' + noise + b"}"):
         assert isinstance(decode_request(raw), Request | InvalidRequest | Undecodable)
+
+
+FEEDBACK = Feedback("r-1", "", "acme", "ann", 5, 0.5, "up", "fine", "better")
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_noise_is_no_feedback_and_never_raises(noise: bytes) -> None:
+    whole = encode(FEEDBACK)
+    for raw in (
+        noise,
+        b"{" + noise,
+        b'{"tenant":"acme","request_id":"r","score":' + noise + b"}",
+        whole[:9] + noise,
+        whole + noise,
+    ):
+        found = decode_feedback(raw, 7)
+        assert isinstance(found, Feedback | InvalidRequest | Undecodable)
+        if isinstance(found, Feedback):
+            assert decode_feedback(encode(found), 9) == found
+
+
+def test_feedback_is_read_alike_from_json_and_avro() -> None:
+    said = {
+        "request_id": "r-1",
+        "tenant": "acme",
+        "user": "ann",
+        "score": 0.5,
+        "label": "up",
+        "comment": "fine",
+        "edit": "better",
+    }
+    assert decode_feedback(orjson.dumps({**said, "at": 5}), 7) == FEEDBACK == decode_feedback(encode(FEEDBACK), 7)
+    assert decode_feedback(orjson.dumps({**said, "conversation_id": "", "comment": None}), 7) == dataclasses.replace(
+        FEEDBACK, at=7, comment=None
+    )
+
+
+@pytest.mark.parametrize(
+    "change", [{"score": 1.5}, {"score": float("nan")}, {"label": "meh"}, {"request_id": ""}, {"conversation_id": "c"},
+               {"tenant": ""}, {"user": "x" * 257}, {"at": -1}, {"score": None, "label": None}, {"edit": "x" * 262_145}],
+)  # fmt: skip
+def test_avro_feedback_is_validated_like_json(change: dict[str, Any]) -> None:
+    assert isinstance(decode_feedback(encode(dataclasses.replace(FEEDBACK, **change)), 7), InvalidRequest)
 
 
 @pytest.mark.parametrize("schema_id", [None, 70_005])

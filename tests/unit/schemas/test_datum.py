@@ -13,7 +13,7 @@ from schema_examples import IDS, PATHS, event_of, every_event
 
 from schemas.avro_schema import released
 from schemas.codec import SCHEMA_IDS, Undecodable, _codec, _parse, datum, decode, encode
-from schemas.events import Attempt, Breaker, Enriched, Response
+from schemas.events import Attempt, Breaker, Enriched, Feedback, Response
 
 WITH_BODIES = [event for event in every_event() if isinstance(event, Enriched | Response)]
 
@@ -36,6 +36,15 @@ def test_a_datum_without_its_body_is_the_event_without_it(event: Any, body: byte
 @pytest.mark.parametrize("event", WITH_BODIES, ids=lambda event: type(event).__name__)
 def test_a_record_that_ends_before_its_body_is_no_datum(event: Any) -> None:
     assert isinstance(datum(type(event), encode(event)[:60], without=("body",)), Undecodable)
+
+
+def test_several_fields_are_emptied_and_the_others_stay() -> None:
+    said = Feedback("r-1", "", "acme", "ann", 5, 0.5, "up", "fine", "better")
+    for without in (("comment", "edit"), ("edit", "comment"), ("label",), ()):
+        bare = datum(Feedback, encode(said), without=without)
+        assert isinstance(bare, bytes)
+        found = decode(Feedback, encode(said)[:10] + bare)
+        assert found == dataclasses.replace(said, **dict.fromkeys(without))
 
 
 def test_an_older_version_is_rewritten() -> None:
