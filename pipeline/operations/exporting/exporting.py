@@ -84,6 +84,8 @@ async def export(
     """
     if not order.out.parent.is_dir():
         raise ExportError(f"there is no directory {order.out.parent}")
+    if order.out.is_dir():
+        raise ExportError(f"{order.out} cannot be written: it is a directory")
     source = order.source or await _source(order.wanted, where, reader)
     gathered = Gathered(Spool(order.out.parent))
     try:
