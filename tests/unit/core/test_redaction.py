@@ -86,7 +86,7 @@ PIECES = st.lists(
 
 
 @given(PIECES)
-@settings(max_examples=400, derandomize=True, deadline=None)
+@settings(max_examples=250, derandomize=True, deadline=None)
 def test_no_finding_survives_and_a_second_pass_changes_nothing(text: str) -> None:
     said = Redactor().text(text)
     assert findings(said) == []
@@ -98,7 +98,7 @@ def test_no_finding_survives_and_a_second_pass_changes_nothing(text: str) -> Non
         PIECES | st.integers() | st.none(), lambda inner: st.dictionaries(PIECES, inner, max_size=3), max_leaves=6
     )
 )
-@settings(max_examples=150, derandomize=True, deadline=None)
+@settings(max_examples=100, derandomize=True, deadline=None)
 def test_json_stays_json_and_no_finding_survives_in_its_text(value: object) -> None:
     said = Redactor().json(orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()) if fits(value) else "0"
     orjson.loads(said)
@@ -119,7 +119,7 @@ def leaves(value: object) -> list[str]:
 
 
 @given(PIECES)
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=100, derandomize=True, deadline=None)
 def test_findings_are_in_order_apart_and_outside_of_placeholders(text: str) -> None:
     found = findings(text)
     assert all(a.end <= b.start for a, b in pairwise(found))
