@@ -1,6 +1,7 @@
 """`millrace run`, `simulate` and `broker`: single processes in the foreground."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -38,9 +39,12 @@ def run(
     names = stages_of(stage)
     if names != ["sql"]:
         _ready_to_run(settings)
+    gc.disable()  # what imports make stays: looking through it again and again is a fifth of a start
     from pipeline.bootstrap import run_stages
     from pipeline.cli import logs
 
+    gc.freeze()
+    gc.enable()
     logs.setup(settings.log)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # unless bootstrap listens to it: it must not end the process
