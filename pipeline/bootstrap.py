@@ -7,6 +7,7 @@
 """
 
 import asyncio
+import gc
 import logging
 import os
 import secrets
@@ -174,6 +175,8 @@ async def _live(
         starting.cancel()
         return 0
     starting.result()
+    gc.freeze()  # what is there now stays
+    gc.enable()
     _print_ready(host, admin.port_of(runner))
     failures = [failure for stage in host.running for failure in stage.failed]
     beside = [asyncio.ensure_future(host.watch_catalog()), asyncio.ensure_future(host.heartbeat())]

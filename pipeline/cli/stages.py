@@ -39,12 +39,10 @@ def run(
     names = stages_of(stage)
     if names != ["sql"]:
         _ready_to_run(settings)
-    gc.disable()  # what imports make stays: looking through it again and again is a fifth of a start
+    gc.disable()  # until it has started: what imports make stays, and looking for garbage in it was a sixth of a start
     from pipeline.bootstrap import run_stages
     from pipeline.cli import logs
 
-    gc.freeze()
-    gc.enable()
     logs.setup(settings.log)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # unless bootstrap listens to it: it must not end the process
