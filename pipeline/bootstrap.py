@@ -27,7 +27,7 @@ from pipeline.catalog_file import CatalogError, LoadedCatalog, load
 from pipeline.emit import Emit
 from pipeline.settings import Settings, environment
 from pipeline.slots import Slot, SlotBusy
-from pipeline.starting import Running, Starter
+from pipeline.starting import Running, Starter, import_for
 from pipeline.tools import Tools
 
 log = logging.getLogger(__name__)
@@ -141,6 +141,7 @@ async def run_stages(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     try:
+        import_for(stages)
         loaded = load(settings.config, environment())
         slots = [Slot(settings.data_dir, f"{stage}-{instance}") for stage in stages]
         host = Host(settings, loaded, instance, provider)

@@ -8,6 +8,7 @@ import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from connectors.clickhouse.address import InvalidDsn
@@ -23,12 +24,23 @@ if TYPE_CHECKING:
     from connectors.providers.driver import Driver
     from pipeline.stage import StageApp
 
-__all__ = ["Running", "Starter"]
+__all__ = ["Running", "Starter", "import_for"]
 
 START_DEADLINE_S = 60
 LOOK_BACK_MS = 15 * t.MINUTE_MS
 SQL_PORT = 8123
 ADMIN_PORT = 8081
+_HEAVY = {
+    "gateway": ("connectors.gateway", "pipeline.agents.history", "pipeline.core.classify"),
+    "route": ("pipeline.stage", "pipeline.agents.route"),
+    "call": ("pipeline.stage", "pipeline.agents.call"),
+    "health": ("pipeline.stage", "pipeline.agents.health"),
+    "retry": ("pipeline.agents.retry",),
+    "alerts": ("pipeline.agents.alerts",),
+    "sink": ("pipeline.agents.sink",),
+    "admin": ("pipeline.agents.admin",),
+    "sql": ("pipeline.agents.sql",),
+}
 
 
 @dataclass(slots=True)
@@ -41,6 +53,12 @@ class Running:
     is_ready: Callable[[], bool] = lambda: True
     stop: Callable[[], Awaitable[None]] | None = None
     refresh: list[Callable[[], None]] = field(default_factory=list)
+
+
+def import_for(stages: Sequence[str]) -> None:
+    """Before the first of them works: an import holds up everything that runs beside it."""
+    for module in (module for name in stages for module in _HEAVY.get(name, ())):
+        import_module(module)
 
 
 class Starter:
