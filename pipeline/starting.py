@@ -1,41 +1,46 @@
-"""Starting: how each stage is put together out of real clients, and how it says that it is ready, failed, or over."""
+"""Starting: how each stage is put together out of real clients, and how it says that it is ready, failed, or over.
+
+A process imports only what its own stages need: most of a start is imports, and much of its memory.
+"""
 
 import asyncio
 import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from connectors.clickhouse.address import InvalidDsn
-from connectors.gateway import GatewayConfig, Waiting, create_app, serve
 from connectors.kafka.tail import Tail
-from connectors.providers.driver import Driver, ProviderEndpoint
-from connectors.providers.limits import Timeouts
-from pipeline.agents.alerts import Alerts
-from pipeline.agents.call import CallStage
-from pipeline.agents.estimate import estimated_usage
-from pipeline.agents.health import HealthStage
-from pipeline.agents.history import History
-from pipeline.agents.retry import RetryRelay
-from pipeline.agents.route import RouteStage
-from pipeline.agents.sensing import Sensing
-from pipeline.agents.sink import Sink
-from pipeline.core.classify import count_input_tokens
 from pipeline.emit import Emit
 from pipeline.settings import Settings
-from pipeline.stage import StageApp
 from pipeline.tools import Tools, epoch_ms
 from schemas import topics as t
 from schemas.bodies import check_body
 from schemas.events import Ref
 
-__all__ = ["Running", "Starter"]
+if TYPE_CHECKING:
+    from connectors.providers.driver import Driver
+    from pipeline.stage import StageApp
+
+__all__ = ["Running", "Starter", "import_for"]
 
 START_DEADLINE_S = 60
 LOOK_BACK_MS = 15 * t.MINUTE_MS
 SQL_PORT = 8123
 ADMIN_PORT = 8081
+_HEAVY = {
+    "gateway": ("connectors.gateway", "pipeline.agents.history", "pipeline.core.classify"),
+    "route": ("pipeline.stage", "pipeline.agents.route"),
+    "call": ("pipeline.stage", "pipeline.agents.call"),
+    "health": ("pipeline.stage", "pipeline.agents.health"),
+    "retry": ("pipeline.agents.retry",),
+    "alerts": ("pipeline.agents.alerts",),
+    "sink": ("pipeline.agents.sink",),
+    "admin": ("pipeline.agents.admin",),
+    "sql": ("pipeline.agents.sql",),
+}
 
 
 @dataclass(slots=True)
@@ -48,6 +53,12 @@ class Running:
     is_ready: Callable[[], bool] = lambda: True
     stop: Callable[[], Awaitable[None]] | None = None
     refresh: list[Callable[[], None]] = field(default_factory=list)
+
+
+def import_for(stages: Sequence[str]) -> None:
+    """Before the first of them works: an import holds up everything that runs beside it."""
+    for module in (module for name in stages for module in _HEAVY.get(name, ())):
+        import_module(module)
 
 
 class Starter:
@@ -77,7 +88,9 @@ class Starter:
             raise LookupError(f"the stage `{name}` is not there yet; there are {', '.join(makers)}")
         return await makers[name](port)
 
-    def _app(self, name: str, slot: str = "") -> StageApp:
+    def _app(self, name: str, slot: str = "") -> "StageApp":
+        from pipeline.stage import StageApp
+
         return StageApp(
             name,
             bootstrap=self._tools.bootstrap,
@@ -90,6 +103,8 @@ class Starter:
         return Tail(self._tools.bootstrap, names, handle, since_ms=since_ms, security=self._security)
 
     async def _route(self, _port: int | None) -> Running:
+        from pipeline.agents.route import RouteStage
+
         app = self._app("route")
         stage = RouteStage(self._tools, self._emit, app)
         app.agent("enrich", [self._tools.topic(t.REQUESTS.name)], stage.handle_requests)
@@ -101,6 +116,9 @@ class Starter:
         return running
 
     async def _call(self, _port: int | None) -> Running:
+        from pipeline.agents.call import CallStage
+        from pipeline.agents.sensing import Sensing
+
         # Providers that are off are subscribed too: a static member must not come back with another subscription.
         provider = self._tools.provider
         names = [provider] if provider else list(self._tools.loaded.catalog.providers)
@@ -117,7 +135,7 @@ class Starter:
         return running
 
     async def _faust(
-        self, name: str, app: StageApp, tails: Sequence[Tail], drain: Callable[[], Awaitable[None]] | None
+        self, name: str, app: "StageApp", tails: Sequence[Tail], drain: Callable[[], Awaitable[None]] | None
     ) -> Running:
         for tail in tails:
             await tail.start()
@@ -137,6 +155,8 @@ class Starter:
         return running
 
     async def _health(self, _port: int | None) -> Running:
+        from pipeline.agents.health import HealthStage
+
         app = self._app("health")
         stage = HealthStage(self._tools, self._emit, app)
         app.agent("health", [self._tools.topic(t.SIGNALS.name)], stage.handle)
@@ -145,11 +165,15 @@ class Starter:
         return running
 
     async def _retry(self, _port: int | None) -> Running:
+        from pipeline.agents.retry import RetryRelay
+
         relay = RetryRelay(self._tools)
         await relay.start()
         return Running("retry", failed=[relay.failed], stop=relay.stop)
 
     async def _alerts(self, _port: int | None) -> Running:
+        from pipeline.agents.alerts import Alerts
+
         alerts = Alerts(self._tools, self._emit, security=self._security)
         await alerts.start()
         running = Running("alerts", failed=[alerts.failed], is_ready=alerts.is_ready, stop=alerts.stop)
@@ -157,6 +181,8 @@ class Starter:
         return running
 
     async def _sink(self, _port: int | None) -> Running:
+        from pipeline.agents.sink import Sink
+
         if self._settings.clickhouse_dsn is None:
             raise InvalidDsn("which ClickHouse? set MILLRACE_CLICKHOUSE_DSN=clickhouse://host:port")
         sink = Sink(self._tools, self._emit, self._settings.clickhouse_dsn, security=self._security)
@@ -188,6 +214,10 @@ class Starter:
         return Running("sql", port=stage.port, is_ready=stage.is_ready, stop=stage.stop, refresh=[stage.refresh])
 
     async def _gateway(self, port: int | None) -> Running:
+        from connectors.gateway import GatewayConfig, Waiting, create_app, serve
+        from pipeline.agents.history import History
+        from pipeline.core.classify import count_input_tokens
+
         waiting = Waiting(self._tools.topic_prefix, epoch_ms)
         tail = self._tail([t.REQUESTS, t.RESPONSES, t.DELTAS], waiting.handle, since_ms=epoch_ms() - LOOK_BACK_MS)
         await tail.start()
@@ -229,7 +259,11 @@ class Starter:
     async def _fetch(self, ref: Ref) -> Any:
         return await self._tools.scanner.fetch(ref.topic, ref.partition, ref.offset)
 
-    def _drivers(self, names: Sequence[str]) -> dict[str, Driver]:
+    def _drivers(self, names: Sequence[str]) -> "dict[str, Driver]":
+        from connectors.providers.driver import Driver, ProviderEndpoint
+        from connectors.providers.limits import Timeouts
+        from pipeline.agents.estimate import estimated_usage
+
         drivers = {}
         for name in set(names) - self._tools.loaded.off_providers:
             row = self._tools.loaded.catalog.providers[name]
@@ -248,7 +282,7 @@ class Starter:
             )
         return drivers
 
-    def _show_lag(self, app: StageApp) -> None:
+    def _show_lag(self, app: "StageApp") -> None:
         lags: Counter[str] = Counter()
         for (topic, _), lag in app.lag().items():
             lags[topic] += lag

@@ -7,7 +7,7 @@ A file that was released is never changed (the library compares checksums); a ch
 import asyncio
 import logging
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from connectors.clickhouse.address import ClickHouseAddress, parse_dsn
 __all__ = ["MIGRATIONS", "MigrationError", "migrate", "migrate_apart"]
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+_LONGEST_WAIT_S, _BETWEEN_LOOKS_S = 5.0, 0.1
 
 
 class MigrationError(Exception):
@@ -42,7 +43,11 @@ def migrate(address: ClickHouseAddress, *, dry_run: bool = False) -> list[str]:
 
 
 async def migrate_apart(dsn: str) -> None:
-    """In a process of its own: the libraries take 110 MB that a stage would keep. Raises MigrationError."""
+    """In a process of its own: the libraries take 110 MB that a stage would keep. Raises MigrationError.
+
+    A look is cheaper than a process that finds nobody, so it waits for a server for a while; behind a proxy in vain.
+    """
+    await _until_somebody_listens(parse_dsn(dsn))
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -59,6 +64,19 @@ async def migrate_apart(dsn: str) -> None:
             process.kill()
     if process.returncode != 0:
         raise MigrationError(said.decode().strip() or f"it ended with code {process.returncode}")
+
+
+async def _until_somebody_listens(address: ClickHouseAddress) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_LONGEST_WAIT_S):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection(address.host.strip("[]"), address.port)
+                except OSError:
+                    await asyncio.sleep(_BETWEEN_LOOKS_S)
+                else:
+                    writer.close()
+                    return
 
 
 def _login(address: ClickHouseAddress) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 Saves two thirds of a start (3.0 s -> 1.1 s until the port listens) and half its CPU time; costs one run of a throw-away
 broker, about 12 s at the lowest priority, and 66 MB in the cache. So whoever keeps a broker running calls `train` in
-the background once everything else works, and cancels it on the way out. A start takes the cache if it is there; a JVM
-that does not like it goes on without.
+the background once everything else works, and cancels it on the way out; `python -m connectors.local_broker` calls it
+beforehand, for the test suite's dozens of starts. A start takes the cache if it is there; a JVM that does not like it
+goes on without.
 """
 
 import asyncio

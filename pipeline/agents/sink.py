@@ -52,19 +52,23 @@ class CommitMetadataDropped(RuntimeError):
 
 @dataclass(slots=True)
 class _Owned:
-    """A partition of ours. `is_known`: the group has a commit for it."""
+    """A partition of ours. `is_known`: the group has a commit for it. `is_open`: there are tables for it."""
 
     intake: Intake[Any]
     delivery: Delivery
     table: Table
     is_known: bool
+    is_open: bool = False
     is_leaving: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     task: "asyncio.Task[None] | None" = None
 
     def leave(self) -> None:
+        """What is under way at ClickHouse is finished; who still waits for tables has nothing to finish."""
         self.is_leaving = True
         self.changed.set()
+        if self.task is not None and not self.is_open:
+            self.task.cancel()
 
     async def has_batch(self) -> bool:
         """Wait for one; False when the partition goes."""
@@ -186,6 +190,7 @@ class Sink:
     async def _work(self, place: TopicPartition, owned: _Owned) -> None:
         """One batch after the other, until the partition goes."""
         await self._has_tables.wait()
+        owned.is_open = True
         try:
             if not owned.is_known:
                 owned.intake.until = await self._newest_row(place, owned)

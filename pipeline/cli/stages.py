@@ -1,6 +1,7 @@
 """`millrace run`, `simulate` and `broker`: single processes in the foreground."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -38,6 +39,7 @@ def run(
     names = stages_of(stage)
     if names != ["sql"]:
         _ready_to_run(settings)
+    gc.disable()  # until it has started: what imports make stays, and looking for garbage in it was a sixth of a start
     from pipeline.bootstrap import run_stages
     from pipeline.cli import logs
 

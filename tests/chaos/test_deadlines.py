@@ -12,6 +12,8 @@ import pytest
 
 from tests.chaos.platform import KEY, Reader, platform
 
+pytestmark = pytest.mark.alone
+
 COUNT = 30
 DEADLINES_S = tuple(int(s) for s in os.environ.get("MILLRACE_DEADLINES_S", "3,4,5").split(","))
 

@@ -16,6 +16,8 @@ from tests.chaos.faulty import ANSWER, PIECES, Faulty, faulty_providers
 from tests.chaos.ledger import Answer, Ledger, ask, ledger_of
 from tests.chaos.platform import KEY, platform
 
+pytestmark = pytest.mark.alone
+
 CATALOG = """
 version: 1
 providers:

@@ -16,6 +16,8 @@ import pytest
 
 from tests.chaos.platform import KEY, Platform, Reader, platform, produce
 
+pytestmark = pytest.mark.alone
+
 AWAY_S = float(os.environ.get("MILLRACE_OUTAGE_S", "12"))
 LAYOUT = os.environ.get("MILLRACE_OUTAGE_LAYOUT", "").split()
 RATE = 20.0

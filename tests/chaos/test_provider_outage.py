@@ -20,6 +20,8 @@ from tests.chaos.ledger import Answer, Ledger, ask, ledger_of
 from tests.chaos.outage_figures import Load, Span, is_good, percentile
 from tests.chaos.platform import KEY, Platform, platform
 
+pytestmark = pytest.mark.alone
+
 RATE = float(os.environ.get("MILLRACE_OUTAGE_RATE", "40"))
 REQUESTS = int(os.environ.get("MILLRACE_OUTAGE_REQUESTS", "240"))
 KINDS = os.environ.get("MILLRACE_OUTAGE_KINDS", "refused,500,silent").split(",")

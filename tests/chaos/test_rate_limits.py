@@ -11,6 +11,8 @@ from connectors.simulator import Allowance
 from tests.chaos.ledger import ask, ledger_of
 from tests.chaos.platform import KEY, platform
 
+pytestmark = pytest.mark.alone
+
 FIRST, SECOND = "gpt-4.1-mini", "gpt-4.1-nano"
 A_MINUTE = 12
 """Requests: one comes back every five seconds."""

@@ -18,6 +18,8 @@ from connectors.simulator import Simulator, tokens
 from tests.chaos.books import Books, books_of, complete
 from tests.chaos.platform import CATALOG, KEY, platform
 
+pytestmark = pytest.mark.alone
+
 STREAMS = int(os.environ.get("MILLRACE_STREAMS", "1000"))
 AT_A_TIME = 40
 LEAVES_EVERY = 5

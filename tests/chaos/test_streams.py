@@ -15,6 +15,8 @@ import pytest
 
 from tests.chaos.platform import KEY, Platform, Reader, platform
 
+pytestmark = pytest.mark.alone
+
 MIDDLE = ("close_mid_stream", "reset_mid_stream", "early_end", "error_mid_stream", "malformed")
 FIRST = ("provider_fault", "overloaded", "reset", "close", "empty_body", "html_502", "error_200")
 

@@ -15,6 +15,7 @@ from typing import Any
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.protocol.admin import DeleteGroupsRequest
+from aiokafka.protocol.group import LeaveGroupRequest
 
 from connectors.clickhouse.address import ClickHouseAddress
 from connectors.clickhouse.tables import ROLLUPS, TABLES, Table
@@ -44,6 +45,7 @@ from schemas.events import (
 from schemas.topics import ALERTS, BREAKERS, DEAD_LETTERS, NamedTopic
 
 PARTITIONS = 2
+GROUP = "millrace-sink"
 SECRET = b"the-body-that-nobody-may-keep"
 CATALOG = """
 version: 1
@@ -194,21 +196,32 @@ class House:
         await self.process.wait()
 
     async def forget_commits(self) -> None:
-        """As a broker does with a group that was away for a week; it has to be empty, so its session has to end first."""
+        """As a broker does with a group that was away for a week."""
         admin = AIOKafkaAdminClient(bootstrap_servers=self.broker)
         await admin.start()
         try:
-            async with asyncio.timeout(30):
-                while True:
-                    if not await self._still_has_members(admin):
-                        return
-                    await asyncio.sleep(0.5)
+            await self._bury_members(admin)
+            answer = await admin._send_request(DeleteGroupsRequest([GROUP]))
+            assert answer.results == [(GROUP, 0)]
         finally:
             await admin.close()
 
-    async def _still_has_members(self, admin: Any) -> bool:
-        answer = await admin._send_request(DeleteGroupsRequest(["millrace-sink"]))
-        return bool(answer.results[0][1])
+    async def end(self) -> None:
+        """Nobody of this house is a member any more: the next one need not wait until dead sessions have ended."""
+        if self.process is not None and self.process.returncode is None:
+            await self.kill()
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.broker)
+        await admin.start()
+        try:
+            await self._bury_members(admin)
+        finally:
+            await admin.close()
+
+    async def _bury_members(self, admin: Any) -> None:
+        [described] = await admin.describe_consumer_groups([GROUP])
+        [(_error, _group, _state, _type, _protocol, members, *_)] = described.groups
+        for member_id, *_ in members:
+            await admin._send_request(LeaveGroupRequest(GROUP, member_id))
 
     async def stop(self) -> int:
         """As an operator does."""
@@ -260,7 +273,7 @@ class House:
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
-                    found = await admin.list_consumer_group_offsets("millrace-sink", partitions=list(wanted))
+                    found = await admin.list_consumer_group_offsets(GROUP, partitions=list(wanted))
                     if {place: tuple(commit) for place, commit in found.items()} == wanted:
                         return
                     await asyncio.sleep(0.2)
@@ -332,8 +345,7 @@ async def house(
     try:
         yield made
     finally:
-        if made.process is not None and made.process.returncode is None:
-            await made.kill()
+        await made.end()
 
 
 async def until(holds: Callable[[], bool], timeout_s: float = 60) -> None:

@@ -14,7 +14,7 @@ from openai import AsyncOpenAI, NotFoundError, OpenAI
 
 from tests.chaos.platform import KEY, Platform
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120), pytest.mark.alone]
 CHAT = "/v1/chat/completions"
 
 

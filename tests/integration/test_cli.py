@@ -14,6 +14,8 @@ import pytest
 
 from connectors.local_broker.ports import random_free_port
 
+pytestmark = pytest.mark.alone
+
 READY_S = 90
 
 
