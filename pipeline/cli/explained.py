@@ -24,6 +24,8 @@ def lines(request_id: str, document: dict[str, Any]) -> Iterator[str]:
     for cost in document["costs"]:
         yield f"cost      attempt {cost.get('attempt')}  {cost.get('model')}  {usd(cost.get('cost_nano_usd'))}  {cost.get('role')}"
     yield _outcome(document["response"])
+    for comparison in document["shadow"]:
+        yield _comparison(comparison)
 
 
 def _decision(decision: dict[str, Any]) -> str:
@@ -50,6 +52,15 @@ def _outcome(response: dict[str, Any] | None) -> str:
         f"outcome   ok by {response.get('model')}  attempts {response.get('attempts')}  "
         f"{timings.get('total')} ms  {usd(response.get('cost_nano_usd'))}"
     )
+
+
+def _comparison(comparison: dict[str, Any]) -> str:
+    head = f"shadow    {comparison.get('experiment')}  {comparison.get('status')}"
+    if comparison.get("status") != "compared":
+        return f"{head}: {comparison.get('reason')}"
+    shadow, winner = comparison.get("shadow") or {}, comparison.get("winner")
+    said = f"{head}  {shadow.get('model')} {shadow.get('outcome')}  token F1 {comparison.get('token_f1')}"
+    return f"{said}  {usd(shadow.get('cost_nano_usd'))}" + (f"  better: {winner}" if winner else "")
 
 
 def usd(nano: int | None) -> str:
