@@ -22,6 +22,7 @@ from schemas.events import (
     Attempt,
     Breaker,
     Call,
+    Cancel,
     Cost,
     Decision,
     Delta,
@@ -30,11 +31,16 @@ from schemas.events import (
     Parked,
     Ref,
     Response,
+    ShadowComparison,
+    ShadowProgress,
     Signal,
 )
 
 INTERNAL = "internal"
 """The reason of a dead letter that is our own mistake."""
+
+SHADOW = "shadow"
+"""The role of the answers that nobody gets."""
 
 CEILING = 50
 CEILING_S = 10.0
@@ -71,8 +77,14 @@ class Emit:
         )
 
     async def call(self, event: Call) -> None:
+        await self._order(t.CALLS, event)
+
+    async def bulk_call(self, event: Call) -> None:
+        await self._order(t.CALLS_BULK, event)
+
+    async def _order(self, lane: t.Topic, event: Call) -> None:
         await self._deliver(
-            self._tools.topic(t.CALLS.named(provider=event.provider)),
+            self._tools.topic(lane.named(provider=event.provider)),
             encode(event),
             key=event.request_id.encode(),
             headers=h.build(
@@ -92,7 +104,11 @@ class Emit:
             encode(event),
             key=key.encode(),
             headers=h.build(
-                request_id=event.request_id, tenant=event.tenant, attempt=event.attempt, schema=schema_name("attempt")
+                request_id=event.request_id,
+                tenant=event.tenant,
+                attempt=event.attempt,
+                role=event.role,
+                schema=schema_name("attempt"),
             ),
         )
 
@@ -120,9 +136,29 @@ class Emit:
             headers=h.build(schema=schema_name("alert")),
         )
 
+    async def comparison(self, event: ShadowComparison, key: str) -> None:
+        await self._log(t.SHADOW_COMPARISONS, event, key, event.request_id, event.tenant, experiment=event.experiment)
+
+    async def cancel(self, request_id: str, tenant: str, key: str, now_ms: int) -> None:
+        await self._deliver(
+            self._tools.topic(t.CANCELS.name),
+            encode(Cancel(request_id, tenant, "experiment stopped", now_ms)),
+            key=key.encode(),
+            headers=h.build(request_id=request_id, tenant=tenant, schema=schema_name("cancel")),
+        )
+
+    async def shadow_progress(self, event: ShadowProgress) -> None:
+        await self._deliver(
+            self._tools.topic(t.SHADOW_PROGRESS.name),
+            encode(event),
+            key=event.experiment.encode(),
+            headers=h.build(experiment=event.experiment, schema=schema_name("shadow-progress")),
+        )
+
     async def response(self, event: Response, key: str) -> Delivered:
-        code = event.error.code if event.error else "ok"
-        self._tools.metrics.count("outcomes_total", code=code, route=event.route.policy)
+        if event.role != SHADOW:
+            code = event.error.code if event.error else "ok"
+            self._tools.metrics.count("outcomes_total", code=code, route=event.route.policy)
         return await self._deliver(
             self._tools.topic(t.RESPONSES.name),
             encode(event),

@@ -37,6 +37,7 @@ _HEAVY = {
     "health": ("pipeline.stage", "pipeline.agents.health"),
     "retry": ("pipeline.agents.retry",),
     "alerts": ("pipeline.agents.alerts",),
+    "shadow": ("pipeline.agents.shadow",),
     "sink": ("pipeline.agents.sink",),
     "admin": ("pipeline.agents.admin",),
     "sql": ("pipeline.agents.sql",),
@@ -80,6 +81,7 @@ class Starter:
             "health": self._health,
             "retry": self._retry,
             "alerts": self._alerts,
+            "shadow": self._shadow,
             "sink": self._sink,
             "admin": self._admin,
             "sql": self._sql,
@@ -127,8 +129,10 @@ class Starter:
         stage = CallStage(self._tools, self._emit, app, self._drivers(names), sensing)
         for name in names:  # an agent each: a provider whose places are all taken must not hold up the others
             app.agent(f"call-{name}", [self._tools.topic(t.CALLS.named(provider=name))], stage.handle)
+            app.agent(f"bulk-{name}", [self._tools.topic(t.CALLS_BULK.named(provider=name))], stage.handle)
         tails = [self._tail([t.CANCELS], stage.cancel), self._tail([t.BREAKERS], stage.breaker_changed, since_ms=0)]
         running = await self._faust("call", app, tails, drain=stage.drain)
+        app.spawn(stage.breath.watch())
         app.spawn(sensing.speak())
         app.spawn(sensing.listen(stage.evacuate))
         running.refresh.append(lambda: self._show_in_flight(stage.in_flight()))
@@ -180,6 +184,22 @@ class Starter:
         running.refresh.append(alerts.show)
         return running
 
+    async def _shadow(self, _port: int | None) -> Running:
+        from pipeline.agents.shadow import ShadowStage
+
+        shadow = ShadowStage(self._tools, self._emit, security=self._security)
+        tail = self._tail([t.BREAKERS], shadow.heard_breaker, since_ms=0)
+        await tail.start()
+        await tail.caught_up.wait()
+        await asyncio.wait_for(shadow.start(), START_DEADLINE_S)
+
+        async def stop() -> None:
+            await shadow.stop()
+            await tail.stop()
+
+        failed = [shadow.failed, asyncio.ensure_future(_end_of(tail))]
+        return Running("shadow", failed=failed, is_ready=shadow.is_ready, stop=stop)
+
     async def _sink(self, _port: int | None) -> Running:
         from pipeline.agents.sink import Sink
 
@@ -195,7 +215,7 @@ class Starter:
         from pipeline.agents.admin import AdminStage
 
         stage = AdminStage(self._tools, self._settings)
-        tail = self._tail([t.BREAKERS], stage.heard, since_ms=0)
+        tail = self._tail([t.BREAKERS, t.SHADOWS, t.SHADOW_PROGRESS], stage.heard, since_ms=0)
         await tail.start()
         port = await stage.start(ADMIN_PORT if port is None else port, self._is_ready)
 
@@ -291,9 +311,9 @@ class Starter:
         for topic, age_s in app.oldest_unacked_s().items():
             self._tools.metrics.set("oldest_unacked_seconds", age_s, topic=topic)
 
-    def _show_in_flight(self, counts: dict[str, int]) -> None:
-        for provider, count in counts.items():
-            self._tools.metrics.set("in_flight", count, provider=provider, lane="interactive")
+    def _show_in_flight(self, counts: dict[tuple[str, str], int]) -> None:
+        for (provider, lane), count in counts.items():
+            self._tools.metrics.set("in_flight", count, provider=provider, lane=lane)
 
 
 async def _end_of(tail: Tail) -> BaseException:

@@ -17,6 +17,7 @@ REKEYED = "rekeyed"
 NOT_BEFORE_MS = "not-before-ms"
 REDRIVE_OF = "redrive-of"
 KIND = "kind"
+EXPERIMENT = "experiment"
 
 DLQ_STAGE = "dlq-stage"
 DLQ_REASON = "dlq-reason"

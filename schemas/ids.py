@@ -42,6 +42,17 @@ def attempt_id(tenant: str, request_id: str, attempt: int, model: str) -> str:
     return str(uuid5(_NAMESPACE, f"{tenant}/{request_id}/{attempt}/{model}"))
 
 
+def shadow_request_id(tenant: str, request_id: str, experiment: str) -> str:
+    """Whose calls are those of one experiment for one request, however often it is run."""
+    return str(uuid5(_NAMESPACE, f"shadow/{tenant}/{request_id}/{experiment}"))
+
+
+def sample_point(tenant: str, request_id: str) -> float:
+    """Where a request lies in 0..1: a share s of all lies below s, the same for every experiment."""
+    digest = hashlib.blake2b(f"{tenant}\x00{request_id}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
 def cost_id(attempt: str, kind: str, price_version: str) -> str:
     return str(uuid5(_NAMESPACE, f"{attempt}/{kind}/{price_version}"))
 

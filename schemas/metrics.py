@@ -60,6 +60,7 @@ _ALL = (
         "Age of the oldest record of a batch when its rows are visible",
         _FRESHNESS_BUCKETS,
     ),
+    Metric("shadow_comparisons_total", "counter", ("experiment", "status"), "Sampled requests: compared or skipped"),
     Metric("alerts_firing", "gauge", ("name",), "Subjects for which a rule of the catalogue fires"),
     Metric("alert_webhooks_total", "counter", ("result",), "Posts to webhooks: ok, failed (tried again) or given_up"),
     Metric("event_loop_lag_seconds", "histogram", (), "How late the event loop wakes up", _LAG_BUCKETS),

@@ -57,9 +57,7 @@ REQUESTS = Topic(
     append_time=True,
     json_allowed=True,
 )
-ENRICHED = Topic(
-    "enriched.v1", "enriched", "tenant", "tenant", 72 * HOUR_MS, "requests with their features", terminal=True
-)
+ENRICHED = Topic("enriched.v1", "enriched", "tenant", "tenant", 72 * HOUR_MS, "requests with their features")
 DECISIONS = Topic(
     "decisions.v1",
     "decision",
@@ -70,6 +68,14 @@ DECISIONS = Topic(
     terminal=True,
 )
 CALLS = Topic("calls.{provider}.v1", "call", "request id", "lane", 72 * HOUR_MS, "orders to one provider")
+CALLS_BULK = Topic(
+    "calls.{provider}.bulk.v1",
+    "call",
+    "request id",
+    "lane",
+    6 * HOUR_MS,
+    "orders that take what the others leave free",
+)
 ATTEMPTS = Topic(
     "attempts.v1", "attempt", "tenant", "tenant", 72 * HOUR_MS, "what became of the calls", append_time=True
 )
@@ -122,6 +128,24 @@ SHADOW_COMPARISONS = Topic(
     "what experiments found, a record per sampled request",
     terminal=True,
 )
+SHADOWS = Topic(
+    "shadows.v1",
+    "shadow-order",
+    "experiment",
+    "control",
+    30 * DAY_MS,
+    "which experiments an operator started, stopped, rewound",
+    compacted=True,
+)
+SHADOW_PROGRESS = Topic(
+    "shadow-progress.v1",
+    "shadow-progress",
+    "experiment",
+    "control",
+    30 * DAY_MS,
+    "how far experiments are and what they have spent",
+    compacted=True,
+)
 FEEDBACK = Topic(
     "feedback.v1",
     "feedback",
@@ -134,8 +158,8 @@ FEEDBACK = Topic(
 )
 
 TOPICS: tuple[Topic, ...] = (
-    REQUESTS, ENRICHED, DECISIONS, CALLS, ATTEMPTS, RETRIES, RETRIES_DUE, DELTAS, RESPONSES, COSTS, CANCELS,
-    DEAD_LETTERS, IDEMPOTENCY, SIGNALS, BREAKERS, ALERTS, SHADOW_COMPARISONS, FEEDBACK,
+    REQUESTS, ENRICHED, DECISIONS, CALLS, CALLS_BULK, ATTEMPTS, RETRIES, RETRIES_DUE, DELTAS, RESPONSES, COSTS, CANCELS,
+    DEAD_LETTERS, IDEMPOTENCY, SIGNALS, BREAKERS, ALERTS, SHADOW_COMPARISONS, SHADOWS, SHADOW_PROGRESS, FEEDBACK,
 )  # fmt: skip
 
 

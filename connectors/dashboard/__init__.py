@@ -13,7 +13,17 @@ server      all of it on a port
 
 from connectors.dashboard.access import Access, KeyRequired
 from connectors.dashboard.children import ChildProcess
-from connectors.dashboard.desk import Desk, NoAnswer, UnknownEndpoint, UnknownOrder
+from connectors.dashboard.desk import Desk, NoAnswer, UnknownEndpoint, UnknownExperiment, UnknownOrder
 from connectors.dashboard.server import serve
 
-__all__ = ["Access", "ChildProcess", "Desk", "KeyRequired", "NoAnswer", "UnknownEndpoint", "UnknownOrder", "serve"]
+__all__ = [
+    "Access",
+    "ChildProcess",
+    "Desk",
+    "KeyRequired",
+    "NoAnswer",
+    "UnknownEndpoint",
+    "UnknownExperiment",
+    "UnknownOrder",
+    "serve",
+]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import httpx
@@ -10,13 +11,13 @@ from aiohttp import web
 
 from connectors.dashboard.answers import document, problem
 from connectors.dashboard.children import merged, scrape, targets
-from connectors.dashboard.desk import Desk, NoAnswer, Row, UnknownEndpoint, UnknownOrder
+from connectors.dashboard.desk import Desk, NoAnswer, Row, UnknownEndpoint, UnknownExperiment, UnknownOrder
 from connectors.dashboard.experiments import reported
 
 __all__ = ["Api", "explained"]
 
 _ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_LATER: Final = ("budgets", "keys", "shadows", "replays")
+_LATER: Final = ("budgets", "keys", "replays")
 
 
 class Api:
@@ -31,6 +32,8 @@ class Api:
             web.get("/admin/targets", self.targets),
             web.get("/admin/breakers", self.breakers),
             web.post("/admin/breakers", self.order),
+            web.get("/admin/shadows", self.shadows),
+            web.post("/admin/shadows", self.order_shadow),
             web.get("/admin/config", self.config),
             web.get("/admin/dlq", self.dead_letters),
             web.get("/admin/explain/{id}", self.explain),
@@ -57,7 +60,7 @@ class Api:
 
     async def order(self, request: web.Request) -> web.Response:
         """`{"endpoint": ..., "order": "open" | "close" | "auto"}`; answers with the breaker once it is carried out."""
-        endpoint, word = _order(await request.read())
+        endpoint, word, _ = _order(await request.read(), "endpoint")
         if endpoint is None or word is None:
             return problem(
                 400, "invalid_request", 'send {"endpoint": "provider/model/region", "order": "open|close|auto"}'
@@ -71,6 +74,29 @@ class Api:
         except NoAnswer as error:
             return problem(504, "not_carried_out", str(error))
         return document(next(row for row in self._desk.breakers() if row["endpoint"] == endpoint))
+
+    async def shadows(self, _request: web.Request) -> web.Response:
+        return document(self._desk.shadows())
+
+    async def order_shadow(self, request: web.Request) -> web.Response:
+        """`{"experiment": ..., "order": "start" | "stop", "from"?: TIME}`; answers with its row once it is carried out."""
+        name, word, since = _order(await request.read(), "experiment")
+        since_ms = _epoch_ms(since)
+        if name is None or word is None or (since is not None and since_ms is None):
+            return problem(
+                400,
+                "invalid_request",
+                'send {"experiment": "NAME", "order": "start|stop", "from": "2026-11-28T12:00:00Z"}',
+            )
+        try:
+            await self._desk.order_shadow(name, word, since_ms)
+        except UnknownOrder:
+            return problem(400, "invalid_request", "an order is start or stop, and only a start has a `from`")
+        except UnknownExperiment:
+            return problem(404, "not_found", "no such experiment: GET /admin/shadows lists them")
+        except NoAnswer as error:
+            return problem(504, "not_carried_out", str(error))
+        return document(next(row for row in self._desk.shadows() if row["experiment"] == name))
 
     async def config(self, _request: web.Request) -> web.Response:
         return document(self._desk.config())
@@ -105,15 +131,24 @@ async def explained(desk: Desk, request: web.Request) -> Row | None:
     return await desk.explain(request_id, request.query.get("tenant")) if _ID.fullmatch(request_id) else None
 
 
-def _order(body: bytes) -> tuple[str | None, str | None]:
-    """Endpoint and word; None for what is no text."""
+def _order(body: bytes, of: str) -> tuple[str | None, str | None, Any]:
+    """Whom it is for, the word, and since when; None for what is no text."""
     try:
         said = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return None, None
+        return None, None, None
     if not isinstance(said, Mapping):
-        return None, None
-    return _text(said.get("endpoint")), _text(said.get("order"))
+        return None, None, None
+    return _text(said.get(of)), _text(said.get("order")), said.get("from")
+
+
+def _epoch_ms(value: Any) -> int | None:
+    """Of a time in RFC 3339, UTC if it does not say."""
+    try:
+        said = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+    return int((said if said.tzinfo else said.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def _text(value: Any) -> str | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from connectors.dashboard.children import ChildProcess
 
-__all__ = ["Ask", "Desk", "NoAnswer", "Row", "UnknownEndpoint", "UnknownOrder"]
+__all__ = ["Ask", "Desk", "NoAnswer", "Row", "UnknownEndpoint", "UnknownExperiment", "UnknownOrder"]
 
 Row = dict[str, Any]
 Ask = Callable[..., Awaitable[list[Row]]]
@@ -14,6 +14,10 @@ Ask = Callable[..., Awaitable[list[Row]]]
 
 class UnknownEndpoint(LookupError):
     """The catalogue has no such endpoint."""
+
+
+class UnknownExperiment(LookupError):
+    """The catalogue has no such experiment."""
 
 
 class UnknownOrder(ValueError):
@@ -32,6 +36,9 @@ class Desk:
         breakers: every endpoint of the catalogue, by name.
         order: endpoint and word (open, close, auto); returns when it is carried out. Raises UnknownEndpoint, UnknownOrder,
             NoAnswer.
+        shadows: every experiment of the catalogue.
+        order_shadow: name, start or stop, and for a start since when (epoch ms); returns when it is carried out. Raises
+            UnknownExperiment, UnknownOrder, NoAnswer.
         explain: request id and, where two use the same, tenant -> the document, None if there is none. Raises NoAnswer.
         dead_letters: the oldest first. Raises NoAnswer.
         config: what is in force; never a key.
@@ -46,6 +53,8 @@ class Desk:
 
     breakers: Callable[[], list[Row]]
     order: Callable[[str, str], Awaitable[None]]
+    shadows: Callable[[], list[Row]]
+    order_shadow: Callable[[str, str, int | None], Awaitable[None]]
     explain: Callable[[str, str | None], Awaitable[Row | None]]
     dead_letters: Callable[[], Awaitable[list[Row]]]
     config: Callable[[], Row]

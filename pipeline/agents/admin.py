@@ -1,4 +1,6 @@
-"""admin: the platform for its operators. `breakers.v1` -> a live table; orders -> `signals.v1`; the rest is asked when needed.
+"""admin: the platform for its operators. `breakers.v1`, `shadow-progress.v1` -> live tables; orders -> `signals.v1`, `shadows.v1`.
+
+The rest is asked when needed.
 
 It owns nothing and reads without a group: it may be away, and any number may run.
 """
@@ -14,8 +16,17 @@ from connectors.clickhouse.address import parse_dsn
 from connectors.clickhouse.experiments import Experiments, Range
 from connectors.clickhouse.reader import Reader
 from connectors.clickhouse.store import StoreError
-from connectors.dashboard import Access, ChildProcess, Desk, NoAnswer, UnknownEndpoint, UnknownOrder, serve
-from pipeline.operations import breakers, dead_letters, explain
+from connectors.dashboard import (
+    Access,
+    ChildProcess,
+    Desk,
+    NoAnswer,
+    UnknownEndpoint,
+    UnknownExperiment,
+    UnknownOrder,
+    serve,
+)
+from pipeline.operations import breakers, dead_letters, explain, shadows
 from pipeline.operations.experiments import Facts, experiments_of, facts_of
 from pipeline.operations.plots import experiment_plots
 from pipeline.operations.report import experiment_report
@@ -32,7 +43,11 @@ PLATFORM = "_platform"
 
 
 class AdminStage:
-    """`heard` takes the records of `breakers`, from the beginning. Raises InvalidDsn, KeyRequired."""
+    """`heard` takes the records of `breakers`, `shadows` and `shadow-progress`, from the beginning.
+
+    Raises:
+        InvalidDsn, KeyRequired: What the settings say cannot be used.
+    """
 
     def __init__(self, tools: Tools, settings: Settings) -> None:
         self._tools, self._data_dir = tools, settings.data_dir
@@ -43,13 +58,15 @@ class AdminStage:
         self._reader = Reader(parse_dsn(settings.clickhouse_dsn)) if settings.clickhouse_dsn else None
         self._board = breakers.BreakerBoard()
         self._runner: Any = None
-        self.heard = self._board.heard
+        self._experiments = shadows.ShadowBoard()
 
     async def start(self, port: int, is_ready: Callable[[], bool]) -> int:
         """The port that it listens on. Raises OSError."""
         desk = Desk(
             breakers=lambda: self._board.rows(_endpoints(self._catalog)),
             order=self._order,
+            shadows=lambda: self._experiments.rows(self._catalog),
+            order_shadow=self._order_shadow,
             explain=self._explain,
             dead_letters=self._dead_letters,
             config=lambda: config_of(self._catalog),
@@ -63,6 +80,10 @@ class AdminStage:
         )
         self._runner = await serve(desk, self._access, port)
         return int(self._runner.addresses[0][1])
+
+    def heard(self, record: Any) -> None:
+        is_breaker = record.topic == self._tools.topic(t.BREAKERS.name)
+        (self._board if is_breaker else self._experiments).heard(record)
 
     async def stop(self) -> None:
         if self._runner is not None:
@@ -85,6 +106,19 @@ class AdminStage:
                 endpoint=endpoint, forced=breakers.ORDERS[word], operator="admin",
             )  # fmt: skip
         except breakers.NotCarriedOut as error:
+            raise NoAnswer(str(error)) from None
+
+    async def _order_shadow(self, name: str, word: str, from_ms: int | None) -> None:
+        if word not in ("start", "stop") or (word == "stop" and from_ms is not None):
+            raise UnknownOrder(word)
+        if name not in {row.name for row in self._catalog.shadows}:
+            raise UnknownExperiment(name)
+        try:
+            await shadows.order(
+                self._experiments, self._tools.producers.deliver, self._tools.topic(t.SHADOWS.name),
+                experiment=name, is_running=word == "start", from_ms=from_ms,
+            )  # fmt: skip
+        except shadows.NotConfirmed as error:
             raise NoAnswer(str(error)) from None
 
     async def _explain(self, request_id: str, tenant: str | None) -> dict[str, Any] | None:

@@ -8,6 +8,9 @@
        `finished`: what `deltas` holds is what the next attempt continues
     5. the record is acked
 
+Bulk calls (`calls.<provider>.bulk.v1`) go the same way, in places and time that the others leave free; nobody waits for
+them, so their pieces are not told, and what they say of an endpoint is kept to themselves.
+
 When partitions are revoked, `kept` is written for each call in flight there, and the calls go on.
 """
 
@@ -23,9 +26,10 @@ import orjson
 
 from connectors.providers import ProviderCall
 from connectors.providers.driver import CallResult, Driver
+from pipeline.agents.breath import Breath
 from pipeline.agents.deltas import DeltaWriter
 from pipeline.agents.endings import answer_of, failed, finished, held_back, interrupted, left_open, not_sent, phase_of
-from pipeline.agents.endpoints import endpoint_of
+from pipeline.agents.endpoints import BULK_ROLES, REQUEST_ROLES, endpoint_of
 from pipeline.agents.sensing import Sensing
 from pipeline.agents.slots import Slots
 from pipeline.core.continuation import Continuation, continued
@@ -40,6 +44,8 @@ from schemas.errors import EVACUATED
 from schemas.events import Attempt, Call, Ref, Request
 
 MEMORY_S = 600
+CANCELLED_S = 900
+"""An order of an experiment waits for its place for ten minutes."""
 DRAIN_S = 8.0
 
 log = logging.getLogger(__name__)
@@ -53,17 +59,23 @@ class InFlight:
     task: "asyncio.Task[None] | None" = None
     stopped_by: str = ""
 
+    @property
+    def is_bulk(self) -> bool:
+        return self.call.role in BULK_ROLES
+
 
 class CallStage:
-    """Everything one process knows: calls in flight, attempt ids of the last ten minutes, cancels of the last minute."""
+    """Everything one process knows: calls in flight, attempt ids of ten minutes, cancels of a quarter of an hour."""
 
     def __init__(self, tools: Tools, emit: Emit, app: StageApp, drivers: dict[str, Driver], sensing: Sensing) -> None:
+        self.breath = Breath()
         self._sensing = sensing
         self._tools = tools
         self._emit = emit
         self._app = app
         self._drivers = drivers
-        self._slots = {name: Slots(tools.loaded.catalog.providers[name].max_in_flight) for name in drivers}
+        rows = tools.loaded.catalog.providers
+        self._slots = {name: Slots(rows[name].max_in_flight, rows[name].bulk_share) for name in drivers}
         self._ends: dict[tuple[str, int], int] = {}
         self._in_flight: dict[str, InFlight] = {}
         self._upstreams: dict[str, asyncio.Future[CallResult]] = {}
@@ -88,7 +100,7 @@ class CallStage:
         if request_id is None or tenant is None:
             return
         self._cancelled[tenant, request_id] = time.monotonic()
-        _forget(self._cancelled, 60)
+        _forget(self._cancelled, CANCELLED_S)
         for flight in list(self._in_flight.values()):
             if (flight.call.tenant, flight.call.request_id) == (tenant, request_id):
                 self._stop(flight, "cancelled")
@@ -116,10 +128,11 @@ class CallStage:
         if tasks:
             await asyncio.wait(tasks, timeout=1.0)
 
-    def in_flight(self) -> dict[str, int]:
-        counts = dict.fromkeys(self._drivers, 0)
+    def in_flight(self) -> dict[tuple[str, str], int]:
+        """By provider and lane."""
+        counts = {(name, lane): 0 for name in self._drivers for lane in ("interactive", "bulk")}
         for flight in self._in_flight.values():
-            counts[flight.call.provider] += 1
+            counts[flight.call.provider, "bulk" if flight.is_bulk else "interactive"] += 1
         return counts
 
     async def _assigned(self, partitions: dict[tuple[str, int], Assigned]) -> None:
@@ -157,7 +170,7 @@ class CallStage:
         if call.attempt_id in self._seen:
             self._app.ack(record.topic, record.partition, record.offset)
             return
-        await self._slots[call.provider].take()
+        await self._place(call)
         if self._is_draining:
             return  # un-acked: given back after the restart
         self._seen[call.attempt_id] = time.monotonic()
@@ -166,6 +179,14 @@ class CallStage:
         self._in_flight[call.attempt_id] = flight
         flight.task = asyncio.create_task(self._execute(flight))
         flight.task.add_done_callback(self._app.watch)
+
+    async def _place(self, call: Call) -> None:
+        slots = self._slots[call.provider]
+        if call.role in BULK_ROLES:
+            await self.breath.pause()
+            await slots.take_bulk()
+        else:
+            await slots.take()
 
     async def _decoded(self, record: Any) -> Call | None:
         call = decode(Call, record.value)
@@ -191,7 +212,7 @@ class CallStage:
             self._app.ack(*flight.place)
         finally:
             self._in_flight.pop(call.attempt_id, None)
-            self._slots[call.provider].release()
+            self._slots[call.provider].release(is_bulk=flight.is_bulk)
 
     def _phase(self, call: Call, phase: str) -> Attempt:
         return phase_of(call, phase, self._tools.worker, self._tools.now_ms())
@@ -220,7 +241,8 @@ class CallStage:
         if self._sensing.is_out(call):
             return self._held_back(flight)
         continuation = Continuation(call.prefix, orjson.loads(call.flags)) if call.prefix is not None else None
-        writer = DeltaWriter(call, self._emit, continuation) if call.stream else None
+        is_told = call.stream and not flight.is_bulk
+        writer = DeltaWriter(call, self._emit, continuation) if is_told else None
         try:
             result, stopped = await self._complete(flight, await self._provider_call(call), writer)
         except Exception:
@@ -304,8 +326,9 @@ class CallStage:
             return finished(flight.started, "ok", now_ms, result=result, usage=completion.usage)
         response = answer_of(call, flight.started, result, completion, continuation, now_ms)
         delivered = await self._emit.response(response, call.partition_key)
-        added_ms = max(0, now_ms - call.accepted_at - result.duration_ms)
-        self._tools.metrics.observe("added_seconds", added_ms / 1000, stream=str(call.stream).lower())
+        if call.role in REQUEST_ROLES:
+            added_ms = max(0, now_ms - call.accepted_at - result.duration_ms)
+            self._tools.metrics.observe("added_seconds", added_ms / 1000, stream=str(call.stream).lower())
         return finished(
             flight.started,
             "ok",

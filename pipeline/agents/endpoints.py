@@ -17,13 +17,16 @@ from schemas.codec import Undecodable, decode
 from schemas.errors import SAYS_NOTHING, ErrorKind
 from schemas.events import Attempt, Breaker, Call
 
-__all__ = ["BREAKER_STATES", "REQUEST_ROLES", "Endpoints", "closed_for_s", "endpoint_of"]
+__all__ = ["BREAKER_STATES", "BULK_ROLES", "REQUEST_ROLES", "Endpoints", "closed_for_s", "endpoint_of"]
 
 BREAKER_STATES = {"closed": 0, "ramp": 1, "half_open": 1, "open": 2}
 """As the metric says them."""
 
 REQUEST_ROLES = frozenset({"primary", "retry", "failover", "continuation"})
 """Roles of calls that a request asked for; a probe is none."""
+
+BULK_ROLES = frozenset({"shadow", "judge"})
+"""Roles of calls that take what others leave free: no decision, breaker or retry budget hears of them."""
 
 _DEFAULT_LIMIT_S = 1.0
 
@@ -62,7 +65,9 @@ class Endpoints:
                 self._bulk.discard(attempt_id)
 
     def settled(self, event: Attempt, partition: int) -> None:
-        """Any event of an attempt, also of requests that are not open here."""
+        """Any event of an attempt, also of requests that are not open here; of bulk calls it takes no notice."""
+        if event.role in BULK_ROLES:
+            return
         calls = self._in_flight[endpoint_of(event)]
         if event.phase == "started":
             calls[event.attempt_id] = partition

@@ -22,6 +22,8 @@ __all__ = ["GROUPS", "SINK_GROUP", "Observer"]
 GROUPS = "millrace-"
 """How the names of the platform's consumer groups begin."""
 SINK_GROUP = "millrace-sink"
+EXPERIMENTS = "millrace-shadow-"
+"""They stop and go back as people like, so how far they are behind alarms nobody."""
 
 OFFSETS_EVERY_S = 10.0
 _OF_OFFSETS = frozenset({"consumer_lag", "freshness_s"})
@@ -115,6 +117,7 @@ class Observer:
     async def _ask(self, *, with_times: bool) -> list[Backlog] | None:
         try:
             places = await self._offsets.places(GROUPS, self._tools.topic_prefix)
+            places = [place for place in places if not place.group.startswith(EXPERIMENTS)]
             behind = [place for place in places if place.group == SINK_GROUP and place.committed < place.end]
             times = await self._offsets.first_times(behind) if with_times and behind else {}
         except (KafkaError, OSError, TimeoutError) as error:

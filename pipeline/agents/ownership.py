@@ -9,6 +9,7 @@ from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
+from pipeline.agents.endpoints import BULK_ROLES
 from pipeline.core.journey import Journey
 from pipeline.stage import Assigned
 from pipeline.tools import Tools
@@ -149,7 +150,7 @@ class Ownership:
             if id_of(record) in partition.answered:
                 continue  # most are: their headers say it, undecoded
             attempt = decode(Attempt, record.value)
-            if not isinstance(attempt, Undecodable):
+            if not isinstance(attempt, Undecodable) and attempt.role not in BULK_ROLES:
                 partition.history[attempt.tenant, attempt.request_id].append(attempt)
         return partition
 

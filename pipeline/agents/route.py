@@ -11,7 +11,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from pipeline.agents.endpoints import Endpoints
+from pipeline.agents.endpoints import BULK_ROLES, Endpoints
 from pipeline.agents.enrich import Elsewhere, Enricher, Refused
 from pipeline.agents.journeys import Journeys
 from pipeline.agents.ownership import Id, Ownership, Partition, id_of
@@ -222,17 +222,17 @@ class RouteStage:
         partition = self._own.get(record.partition)
         if partition is None:
             return  # lost meanwhile: its new owner gets the record
-        key = (event.tenant, event.request_id)
+        key, is_bulk = (event.tenant, event.request_id), event.role in BULK_ROLES  # theirs is the stage `shadow`
         if (opened := partition.open.get(key)) is not None:
             self._journeys.feed(partition, opened, event)
-        elif key not in partition.answered and event.role != "probe":
+        elif key not in partition.answered and event.role != "probe" and not is_bulk:
             partition.history[key].append(event)
         if event.phase == "finished":
             self._journeys.lost.finished(event)
             self._app.spawn(self._ledger.book(partition, event, record))
-        elif event.phase == "kept":
+        elif event.phase == "kept" and not is_bulk:
             self._app.spawn(self._then_ack(self._journeys.lost.watch(event, record), record))
-        elif event.phase == "returned" and key in partition.answered:
+        elif event.phase == "returned" and key in partition.answered and not is_bulk:
             self._app.spawn(self._then_ack(self._journeys.lost.close(event, record), record))
         else:
             self._app.ack(record.topic, record.partition, record.offset)

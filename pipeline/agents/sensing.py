@@ -3,6 +3,8 @@
 Beside the signals stands the fast path: endpoints that are out, by health's word or by this process's own opinion, get no
 call that still waits for its place here; and when one went out because it is silent, by either's word, its calls that
 wait for a first event are evacuated, once per request, if there is somewhere else to go.
+
+Of bulk calls nothing is said and nothing learnt: an experiment must not take an endpoint out, nor keep one in.
 """
 
 import asyncio
@@ -10,7 +12,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.agents.endpoints import REQUEST_ROLES, closed_for_s, endpoint_of
+from pipeline.agents.endpoints import BULK_ROLES, REQUEST_ROLES, closed_for_s, endpoint_of
 from pipeline.core.breaker import Cause, LocalBreaker, State
 from pipeline.core.sensor import Sensor
 from pipeline.emit import Emit
@@ -72,12 +74,16 @@ class Sensing:
         return self._local.allows(endpoint_of(call), 0, self._tools.now_ms()) is not None
 
     def started(self, call: Call) -> None:
+        if call.role in BULK_ROLES:
+            return
         counted = call.role in REQUEST_ROLES and call.request_role == "primary"
         self._sensor.started(
             endpoint_of(call), call.attempt_id, self._tools.now_ms(), stream=call.stream, counted=counted
         )
 
     def first_event(self, call: Call) -> None:
+        if call.role in BULK_ROLES:
+            return
         self._sensor.first_event(endpoint_of(call), call.attempt_id, self._tools.now_ms())
 
     def is_silent(self, call: Call) -> bool:
@@ -95,6 +101,8 @@ class Sensing:
 
     def finished(self, call: Call, attempt: Attempt) -> None:
         """How it ended, whoever asked."""
+        if call.role in BULK_ROLES:
+            return
         endpoint, now_ms, error = endpoint_of(call), self._tools.now_ms(), attempt.error
         kind = ErrorKind(error.kind) if error is not None else None
         if call.role == "probe":
@@ -114,7 +122,7 @@ class Sensing:
 
     def limited(self, call: Call, pause_s: float) -> None:
         """A good answer said that the next one would not fit; what is over before anybody hears of it is not told."""
-        if pause_s < _MIN_PAUSE_S:
+        if pause_s < _MIN_PAUSE_S or call.role in BULK_ROLES:
             return
         endpoint, wait_s = endpoint_of(call), closed_for_s(pause_s, self._tools.loaded.catalog)
         until_ms = self._tools.now_ms() + int(wait_s * 1000)

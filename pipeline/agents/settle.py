@@ -7,6 +7,7 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
+from pipeline.agents.endpoints import BULK_ROLES
 from pipeline.agents.ownership import Line, Partition
 from pipeline.core.pricing import cost_nano_usd, is_estimate
 from pipeline.emit import Emit
@@ -75,10 +76,13 @@ class Ledger:
         self._app = app
 
     async def book(self, partition: Partition, event: Attempt, record: Any) -> None:
-        """An answer that came beside another outcome is effective only if it stands first; else that one stays."""
+        """An answer that came beside another outcome is effective only if it stands first; else that one stays.
+
+        Answers of bulk calls are nobody's.
+        """
         key = record.key.decode() if record.key else event.tenant
-        is_effective = event.response is not None
-        if event.response is not None:
+        is_effective = False
+        if event.response is not None and event.role not in BULK_ROLES:
             is_effective = await self._settle_outcome(partition, event, event.response, key)
         cost = booked(event, effective=is_effective)
         if cost is not None:

@@ -26,6 +26,8 @@ def lines(request_id: str, document: dict[str, Any]) -> Iterator[str]:
     yield _outcome(document["response"])
     for said in document["feedback"]:
         yield _feedback(said)
+    for comparison in document["shadow"]:
+        yield _comparison(comparison)
 
 
 def _decision(decision: dict[str, Any]) -> str:
@@ -58,6 +60,15 @@ def _feedback(said: dict[str, Any]) -> str:
     of = "" if said.get("request_id") else "  of the whole conversation"
     words = [str(said[name]) for name in ("label", "score") if said.get(name) is not None]
     return f"feedback  {said.get('user') or 'somebody'}: {' '.join(words)}{of}"
+
+
+def _comparison(comparison: dict[str, Any]) -> str:
+    head = f"shadow    {comparison.get('experiment')}  {comparison.get('status')}"
+    if comparison.get("status") != "compared":
+        return f"{head}: {comparison.get('reason')}"
+    shadow, winner = comparison.get("shadow") or {}, comparison.get("winner")
+    said = f"{head}  {shadow.get('model')} {shadow.get('outcome')}  token F1 {comparison.get('token_f1')}"
+    return f"{said}  {usd(shadow.get('cost_nano_usd'))}" + (f"  better: {winner}" if winner else "")
 
 
 def usd(nano: int | None) -> str:

@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 from pipeline.cli.errors import UsageError
 
-_FEW = ("gateway", "route+call", "health+retry+alerts", "admin")
+_FEW = ("gateway", "route+call", "health+retry+alerts+shadow", "admin")
 _ANALYTICS = frozenset({"sql", "sink", "admin"})
 _BACKGROUND = 19
-_SPLIT = ("gateway", "route", "call", "health", "retry", "alerts", "admin")
+_SPLIT = ("gateway", "route", "call", "health", "retry", "alerts", "shadow", "admin")
 
 
 @dataclass(frozen=True, slots=True)

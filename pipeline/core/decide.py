@@ -63,6 +63,7 @@ class _Case:
     catalog: Catalog
     situation: Situation
     tenant: Tenant
+    asked: str
     route: Route | None
     rules: Applied
     tried: frozenset[str]
@@ -78,6 +79,7 @@ def decide(
     tried: Sequence[str],
     cause: str = "first",
     larger_than_tokens: int | None = None,
+    target: str | None = None,
 ) -> Decision:
     """Choose a model for this attempt.
 
@@ -89,21 +91,25 @@ def decide(
         tried: models that this request gave up.
         cause: first, retry, failover, continuation, parked, shadow or replay.
         larger_than_tokens: only models with a larger context than this.
+        target: a model or route that an operator asks in place of what the caller asked for. Rules still see the caller's
+            word, and everything that guards data holds; only the list of what a tenant may ask for does not.
     """
     decision = _blank(request, catalog, situation, attempt=attempt, cause=cause)
     tenant = catalog.tenant_of(request.tenant)
     if tenant is None:
         return _refuse(decision, ErrorCode.UNKNOWN_TENANT, "the tenant is not in the catalogue")
-    if request.model not in catalog.models and request.model not in catalog.routes:
+    asked = request.model if target is None else target
+    if asked not in catalog.models and asked not in catalog.routes:
         return _refuse(decision, ErrorCode.MODEL_NOT_FOUND, "no model or route has the name that was asked for")
-    if request.model not in catalog.targets(request.tenant):
+    if target is None and asked not in catalog.targets(request.tenant):
         return _refuse(decision, ErrorCode.MODEL_NOT_ALLOWED, "the tenant may not ask for this model or route")
     case = _Case(
         request=request,
         catalog=catalog,
         situation=situation,
         tenant=tenant,
-        route=catalog.routes.get(request.model) if request.model not in catalog.models else None,
+        asked=asked,
+        route=catalog.routes.get(asked) if asked not in catalog.models else None,
         rules=applied(catalog, _facts(request, situation.now_ms)),
         tried=frozenset(tried),
         larger_than_tokens=larger_than_tokens,
@@ -151,7 +157,7 @@ def _facts(request: Enriched, now_ms: int) -> Facts:
 
 def _choose(decision: Decision, case: _Case) -> Decision:
     decision.proof, left = _proof(case), []
-    candidates = case.catalog.candidates_of(case.request.model)
+    candidates = case.catalog.candidates_of(case.asked)
     for name in candidates:
         decision.view[case.catalog.endpoint_of(name)] = _view(case, name)
         excluded = _first_failing(case, name)

@@ -19,7 +19,7 @@ from pipeline.operations.feedback import feedback_of_rows, feedback_of_topic
 from pipeline.operations.rows import event_of_row
 from pipeline.operations.running import Connection
 from schemas import headers as h
-from schemas.events import Attempt, Breaker, Cost, Decision, Enriched, Response
+from schemas.events import Attempt, Breaker, Cost, Decision, Enriched, Response, ShadowComparison
 from schemas.topics import BREAKERS, TOPICS
 
 __all__ = ["HOURS", "collect", "explain", "is_found"]
@@ -33,14 +33,16 @@ _PLACES: Final = {
     "attempts.v1": "attempts",
     "costs.v1": "costs",
     "responses.v1": "response",
+    "shadow-comparisons.v1": "shadow",
 }
-_MANY: Final = ("decisions", "attempts", "costs")
+_MANY: Final = ("decisions", "attempts", "costs", "shadow")
 _TABLES: Final[Mapping[str, tuple[str, type]]] = {
     "enriched": ("requests", Enriched),
     "decisions": ("decisions", Decision),
     "attempts": ("attempts", Attempt),
     "costs": ("costs", Cost),
     "response": ("responses", Response),
+    "shadow": ("shadow_comparisons", ShadowComparison),
 }
 _OF_REQUEST: Final = "request_id = {request_id:String} AND ({tenant:String} = '' OR tenant = {tenant:String})"
 _ASKED: Final = (

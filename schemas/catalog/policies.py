@@ -218,6 +218,12 @@ class ShadowFilter(Part):
     """What was asked for: a route or a model."""
     tags: Tags | None = None
     """All of them must be on the request."""
+    domain: Several | None = None
+    """Most likely domain by the classifier."""
+    complexity_below: Share | None = None
+    """Complexity 0..1 by the classifier."""
+    complexity_at_least: Share | None = None
+    """Complexity 0..1 by the classifier."""
     share: Annotated[float, Field(strict=True, gt=0, le=1)] = 1.0
     """Sampled by a hash of tenant and request id."""
 
@@ -243,11 +249,15 @@ class Shadow(Part):
     filter: ShadowFilter = ShadowFilter()
     """Which requests."""
     model: ModelName
-    """The model that is tried."""
+    """The model that is tried, or a route that chooses one."""
     budget: SpendLimit
     """What the tries and their judge may cost; then it skips."""
     judge: ModelName = "none"
     """none, rules, or a model that judges both answers."""
+    max_per_minute: Count | None = None
+    """Requests mirrored a minute; what comes faster waits. Left out: no limit but the places of the bulk lane."""
+    stop_after_pairs: Count | None = None
+    """So many comparisons end it."""
     enabled: Flag = True
     """Whether it runs without being started."""
 

@@ -1,6 +1,6 @@
 """Names in the catalogue that must lead somewhere, and names that must not be used twice.
 
-    model -> provider · route, arm, rule, shadow, judge -> model · tenant, rule, filter -> route or model
+    model -> provider · route, arm, rule, judge -> model · tenant, rule, filter, shadow -> route or model
     rule, filter -> tenant · experiment -> route · budget scope -> shadow
     no name for both a model and a route, nothing twice in one order, one live split per route
 
@@ -114,7 +114,7 @@ def _experiments(document: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _shadows(document: Mapping[str, Any]) -> Iterator[Finding]:
     for path, shadow in _entries(document, "shadows"):
-        yield from _unknown(document, _said(path, shadow, "model"), "models")
+        yield from _unknown(document, _said(path, shadow, "model"), *_ASKABLE)
         yield from _unknown(document, _said(path, shadow, "judge"), "models", allow=("none", "rules"))
         yield from _filter((*path, "filter"), shadow.get("filter"), document)
 

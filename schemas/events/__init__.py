@@ -21,6 +21,8 @@ from schemas.events.ref import Ref
 from schemas.events.request import InvalidRequest, Request, parse_request
 from schemas.events.response import Outcome, Response, RouteInfo, Timings
 from schemas.events.shadow_comparison import ShadowComparison, Side
+from schemas.events.shadow_order import ShadowOrder
+from schemas.events.shadow_progress import ShadowProgress
 from schemas.events.signal import ProbeResult, Signal
 
 EVENTS: dict[str, type] = {
@@ -39,6 +41,8 @@ EVENTS: dict[str, type] = {
     "breaker": Breaker,
     "alert": Alert,
     "shadow-comparison": ShadowComparison,
+    "shadow-order": ShadowOrder,
+    "shadow-progress": ShadowProgress,
     "feedback": Feedback,
 }
 """Event name (as in `<event>.v<N>.avsc` and the `schema` header) -> today's model."""
@@ -72,6 +76,8 @@ __all__ = [
     "Response",
     "RouteInfo",
     "ShadowComparison",
+    "ShadowOrder",
+    "ShadowProgress",
     "Side",
     "Signal",
     "Tier",

@@ -4,6 +4,9 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from pipeline.agents.breath import Breath
 from pipeline.agents.call import CallStage
 from pipeline.agents.sensing import Sensing
 from pipeline.agents.slots import Slots
@@ -32,7 +35,7 @@ class HangingDriver:
 
 def make_stage(driver: Any, *, max_in_flight: int = 1) -> tuple[CallStage, FakeApp, FakeEmit]:
     app, emit = FakeApp(), FakeEmit()
-    providers = {"sim": SimpleNamespace(max_in_flight=max_in_flight, timeouts=Timeouts())}
+    providers = {"sim": SimpleNamespace(max_in_flight=max_in_flight, bulk_share=0.5, timeouts=Timeouts())}
     loaded = SimpleNamespace(catalog=SimpleNamespace(providers=providers, breaker=Breaker()))
     tools = make_tools(loaded=loaded)
     return CallStage(tools, emit, app, {"sim": driver}, Sensing(tools, emit)), app, emit  # type: ignore[arg-type]
@@ -73,7 +76,7 @@ async def test_a_call_that_is_revoked_is_kept_and_goes_on() -> None:
     await driver.asked.wait()
     await app.on_revoked({("llm.calls.sim.v1", 0)})
     assert [attempt.phase for attempt in emit.attempts] == ["started", "kept"]
-    assert stage.in_flight() == {"sim": 1}
+    assert stage.in_flight() == {("sim", "interactive"): 1, ("sim", "bulk"): 0}
     stage.cancel(make_record(0, topic="llm.cancels.v1", request_id="r1", tenant="main"))
     await ended(stage)
 
@@ -122,3 +125,43 @@ async def test_a_place_is_given_once_fewer_are_taken_than_there_are() -> None:
     slots.release()
     await waiting
     assert slots.taken == 1
+
+
+async def test_a_bulk_call_waits_for_a_place_that_nobody_else_wants() -> None:
+    slots = Slots(4, 0.5)
+    await slots.take_bulk()
+    await slots.take_bulk()
+    third = asyncio.ensure_future(slots.take_bulk())
+    await slots.take()
+    await slots.take()
+    interactive = asyncio.ensure_future(slots.take())
+    await asyncio.sleep(0)
+    assert not third.done() and not interactive.done()
+    slots.release(is_bulk=True)
+    await interactive
+    await asyncio.sleep(0)
+    assert (slots.taken, slots.bulk_taken, third.done()) == (4, 1, False)
+    slots.release()
+    await third
+    assert (slots.taken, slots.bulk_taken) == (4, 2)
+
+
+async def test_bulk_has_one_place_at_least() -> None:
+    slots = Slots(2, 0.0)
+    await slots.take_bulk()
+    waiting = asyncio.ensure_future(slots.take_bulk())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    waiting.cancel()
+
+
+async def test_bulk_work_pauses_while_its_process_is_late() -> None:
+    breath = Breath()
+    assert breath.pause_s == 0
+    breath.noted(0.03)
+    assert breath.pause_s == pytest.approx(0.15)
+    breath.noted(5)
+    assert breath.pause_s == 0.25
+    for _ in range(40):
+        breath.noted(0)
+    assert breath.pause_s == 0

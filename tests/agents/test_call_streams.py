@@ -56,7 +56,7 @@ def make_stage(driver: SpeakingDriver) -> tuple[CallStage, FakeEmit]:
     emit = FakeEmit()
     loaded = SimpleNamespace(
         catalog=SimpleNamespace(
-            providers={"sim": SimpleNamespace(max_in_flight=1, timeouts=Timeouts())}, breaker=Breaker()
+            providers={"sim": SimpleNamespace(max_in_flight=1, bulk_share=0.2, timeouts=Timeouts())}, breaker=Breaker()
         )
     )
     tools = make_tools(loaded=loaded)

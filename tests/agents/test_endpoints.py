@@ -140,3 +140,22 @@ def test_a_limit_that_a_good_answer_told_closes_the_endpoint_before_the_first_42
     (signal,) = sensing._sensor.signals(NOW)
     assert (signal.ok, signal.errors, signal.limited_until) == (1, {}, until)
     assert sensing.is_out(make_call(2)) == (until is not None)
+
+
+@pytest.mark.parametrize("role", ["shadow", "judge"])
+def test_nobody_learns_anything_of_bulk_calls(role: str) -> None:
+    endpoints = Endpoints(tools())
+    sensing = Sensing(tools(), None)  # type: ignore[arg-type]
+    for number in range(50):
+        call = make_call(number, role=role)
+        started = ended(call)
+        started.phase = "started"
+        endpoints.settled(started, 0)
+        endpoints.settled(ended(call, "provider_fault"), 0)
+        sensing.started(call)
+        sensing.first_event(call)
+        sensing.finished(call, ended(call, "rate_limited", retry_after_s=30.0))
+        sensing.limited(call, 30.0)
+    assert (view(endpoints).breaker, view(endpoints).in_flight, view(endpoints).limited_until) == ("closed", 0, None)
+    assert not sensing.is_out(make_call())
+    assert (sensing._sensor.urgent(NOW), sensing._sensor.signals(NOW)) == ([], [])

@@ -21,21 +21,35 @@ DIRECT_KEY = "sk-sim-bench"
 MODEL = "gpt-4.1-mini"
 FAILOVER = "failover"
 """A route whose first model is at a provider where nobody listens."""
+MIRRORED = {"hanging": "gpt-4.1-nano", "failing": "gpt-4o-mini", "slow": "gpt-4o"}
+"""Experiments that mirror everything of a tenant of their own, and the models that they try."""
+MIRRORED_KEY = "mr_bench-key-of-tenant-mirrored"
 _START_S, _STOP_S = 180, 20
 _CATALOG = """
 version: 1
 providers:
   sim: {{adapter: openai, base_url: "{url}", api_key_env: BENCH_SIM_KEY, region: us, allow_private_egress: true,
          max_in_flight: 400}}
+  hanging: {{adapter: openai, base_url: "{url}", api_key_env: BENCH_SIM_KEY, region: us, allow_private_egress: true}}
+  failing: {{adapter: openai, base_url: "{url}", api_key_env: BENCH_SIM_KEY, region: us, allow_private_egress: true}}
+  slow: {{adapter: openai, base_url: "{url}", api_key_env: BENCH_SIM_KEY, region: us, allow_private_egress: true}}
   away: {{adapter: openai-compatible, base_url: "http://127.0.0.1:{nobody}/v1", region: us, allow_private_egress: true}}
 models:
   gpt-4.1-mini: {{provider: sim, quality_prior: 0.8}}
+  gpt-4.1-nano: {{provider: hanging, quality_prior: 0.1}}
+  gpt-4o-mini: {{provider: failing, quality_prior: 0.1}}
+  gpt-4o: {{provider: slow, quality_prior: 0.1}}
   away-model: {{provider: away, price: {{input_per_mtok_usd: 1.0, output_per_mtok_usd: 1.0}}}}
 routes:
   auto: {{candidates: ["*"], deadline_s: 60}}
   failover: {{order: [away-model, gpt-4.1-mini], deadline_s: 60}}
 tenants:
   bench: {{keys_env: BENCH_KEYS, routes: ["*"]}}
+  mirrored: {{keys_env: BENCH_MIRRORED_KEYS, routes: ["*"], store_bodies: true}}
+shadows:
+  - {{name: hanging, filter: {{tenant: mirrored}}, model: gpt-4.1-nano, budget: {{usd: 1000}}, enabled: false}}
+  - {{name: failing, filter: {{tenant: mirrored}}, model: gpt-4o-mini, budget: {{usd: 1000}}, enabled: false}}
+  - {{name: slow, filter: {{tenant: mirrored}}, model: gpt-4o, budget: {{usd: 1000}}, enabled: false}}
 """
 
 
@@ -51,12 +65,16 @@ class Target:
 class Place:
     """`provider` is the simulator's address without a path; `sink_port` is where the sink tells its metrics.
 
+    `mirrored`: as the tenant whose traffic experiments may see; `admin`: of the admin surface.
+
     `pids`: processes by name; `broker` is the JVM, `simulator` and `load` are not the platform.
     """
 
     provider: str
     direct: Target
     gateway: Target
+    mirrored: Target
+    admin: str
     pids: dict[str, int]
     sink_port: int | None
 
@@ -75,6 +93,8 @@ async def place(folder: Path) -> AsyncIterator[Place]:
             base_url.removesuffix("/v1"),
             Target(base_url, DIRECT_KEY),
             Target(f"{said['gateway']}/v1", KEY),
+            Target(f"{said['gateway']}/v1", MIRRORED_KEY),
+            str(said["admin"]),
             _pids(running, simulator),
             running.admin_ports.get("sink#0"),
         )
@@ -89,6 +109,7 @@ async def _start_platform(folder: Path, base_url: str) -> Process:
 
     catalog = folder / "catalog.yaml"
     env = os.environ | {"MILLRACE_CONFIG": str(catalog), "BENCH_SIM_KEY": DIRECT_KEY, "BENCH_KEYS": KEY}
+    env["BENCH_MIRRORED_KEYS"] = MIRRORED_KEY
     env.pop("MILLRACE_KAFKA_BOOTSTRAP", None)
     kafka = random_free_port()
     port = random_free_port(besides=kafka)

@@ -8,6 +8,7 @@ from typing import Any
 
 from pipeline.cli.benching.away import backlog, clickhouse_away, freshness
 from pipeline.cli.benching.load import Callers, Outcomes, Wish, percentile
+from pipeline.cli.benching.mirrored import mirrored
 from pipeline.cli.benching.place import FAILOVER, Place
 from pipeline.cli.benching.usage import Meter, ours
 
@@ -43,6 +44,7 @@ async def measure(place: Place, callers: Callers, extent: Extent) -> AsyncIterat
         for in_flight in (32, 256):
             yield await many(place, callers, extent, in_flight=in_flight)
         yield await streams(place, callers)
+    yield await mirrored(place, callers, seconds=extent.seconds, rounds=2 * extent.rounds)
     if place.sink_port is not None:
         yield await freshness(place, callers, seconds=extent.seconds)
         yield await backlog(place, callers, seconds=extent.seconds)

@@ -8,7 +8,16 @@ from typing import Any
 
 import httpx
 
-from connectors.dashboard import Access, ChildProcess, Desk, NoAnswer, UnknownEndpoint, UnknownOrder, serve
+from connectors.dashboard import (
+    Access,
+    ChildProcess,
+    Desk,
+    NoAnswer,
+    UnknownEndpoint,
+    UnknownExperiment,
+    UnknownOrder,
+    serve,
+)
 
 ENDPOINT = "sim/gpt-4.1-mini/us"
 DOCUMENT: dict[str, Any] = {
@@ -54,6 +63,9 @@ class Memory:
     children: list[ChildProcess] = field(default_factory=list)
     answers: dict[str, list[dict[str, Any]]] | None = None
     orders: list[tuple[str, str]] = field(default_factory=list)
+    shadow_rows: list[dict[str, Any]] = field(default_factory=lambda: [{"experiment": "nano", "status": "running"}])
+    shadow_orders: list[tuple[str, str, int | None]] = field(default_factory=list)
+    shadow_works: bool = True
     health_works: bool = True
     broker_answers: bool = True
     is_ready: bool = True
@@ -71,6 +83,15 @@ class Memory:
             raise NoAnswer("health does not run")
         self.orders.append((endpoint, word))
         self.row = breaker("open" if word == "open" else "closed", forced=word != "auto")
+
+    async def order_shadow(self, name: str, word: str, from_ms: int | None) -> None:
+        if word not in ("start", "stop"):
+            raise UnknownOrder(word)
+        if name != "nano":
+            raise UnknownExperiment(name)
+        if not self.shadow_works:
+            raise NoAnswer("shadow does not run")
+        self.shadow_orders.append((name, word, from_ms))
 
     async def explain(self, request_id: str, tenant: str | None) -> dict[str, Any] | None:
         if not self.broker_answers:
@@ -102,6 +123,8 @@ class Memory:
         return Desk(
             breakers=lambda: [self.row],
             order=self.order,
+            shadows=lambda: self.shadow_rows,
+            order_shadow=self.order_shadow,
             explain=self.explain,
             dead_letters=self.dead_letters,
             config=lambda: {"catalog": "abc", "routes": {}, "models": {}, "tenants": ["acme"]},

@@ -200,7 +200,44 @@ async def test_an_absent_broker_is_said(path: str) -> None:
         assert (answer.status_code, "broker does not answer" in answer.text) == (503, True)
 
 
-@pytest.mark.parametrize("name", ["budgets", "keys", "shadows", "replays"])
+@pytest.mark.parametrize(
+    ("order", "given"),
+    [
+        ({"order": "stop"}, ("nano", "stop", None)),
+        ({"order": "start"}, ("nano", "start", None)),
+        ({"order": "start", "from": "1970-01-01T00:00:01.5Z"}, ("nano", "start", 1_500)),
+    ],
+)
+async def test_an_experiment_is_ordered_and_answered_with_its_row(order: dict[str, str], given: Any) -> None:
+    memory = Memory()
+    async with surface(memory) as client:
+        answer = await client.post("/admin/shadows", json={"experiment": "nano", **order})
+        assert (answer.status_code, answer.json()["experiment"], memory.shadow_orders) == (200, "nano", [given])
+        assert (await client.get("/admin/shadows")).json() == memory.shadow_rows
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"{}", 400), (b"[]", 400), (b'{"experiment": "nano", "order": "pause"}', 400),
+        (b'{"experiment": "nano", "order": "start", "from": "yesterday"}', 400),
+        (b'{"experiment": "nano", "order": "start", "from": 5}', 400), (b'{"experiment": "x", "order": "stop"}', 404),
+    ],
+)  # fmt: skip
+async def test_an_order_to_an_experiment_that_means_nothing_is_refused(body: bytes, status: int) -> None:
+    memory = Memory()
+    async with surface(memory) as client:
+        answer = await client.post("/admin/shadows", content=body, headers=JSON)
+        assert (answer.status_code, memory.shadow_orders) == (status, [])
+
+
+async def test_an_order_to_an_experiment_that_no_stage_carries_out_says_so() -> None:
+    async with surface(Memory(shadow_works=False)) as client:
+        answer = await client.post("/admin/shadows", json={"experiment": "nano", "order": "stop"})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (504, "not_carried_out")
+
+
+@pytest.mark.parametrize("name", ["budgets", "keys", "replays"])
 async def test_what_is_not_there_yet_says_so(name: str) -> None:
     async with surface(Memory()) as client:
         answer = await client.get(f"/admin/{name}")

@@ -87,7 +87,7 @@ def test_a_mistake_is_told_with_its_line(old: str, new: str, line: int, path: st
         ("experiments: [{name: e, route: m1, arms: {a: {candidates: [m1]}}}]", "experiments[0].arms", "at least 2"),
         ("experiments: [{name: e, route: m1, arms: {}}]", "experiments[0].route", 'no route has the name "m1"'),
         ("experiments: [{name: e, arms: {a: {candidates: [x]}}}]", "experiments[0].arms.a.candidates[0]", "no model"),
-        ("shadows: [{name: s, model: x, budget: {usd: 1}}]", "shadows[0].model", 'no model has the name "x"'),
+        ("shadows: [{name: s, model: x, budget: {usd: 1}}]", "shadows[0].model", 'no route or model has the name "x"'),
         ("shadows: [{name: s, model: m1, budget: {usd: 1}, judge: x}]", "shadows[0].judge", "no model"),
         ("shadows: [{name: s, model: m1}]", "shadows[0].budget", "is required"),
         ("breaker: {open_s: 61}", "breaker", "open_s is larger"),

@@ -12,7 +12,7 @@ from pipeline.cli.layout import Slot, child_environment, edge_slot, parse_scale,
 def test_few_processes_by_default_and_the_gateway_starts_last() -> None:
     assert [slot.name for slot in slots(split=False, scale={}, port=1)] == [
         "route+call#0",
-        "health+retry+alerts#0",
+        "health+retry+alerts+shadow#0",
         "admin#0",
         "gateway#0",
     ]
@@ -25,6 +25,7 @@ def test_split_gives_each_stage_its_own_process() -> None:
         "health",
         "retry",
         "alerts",
+        "shadow",
         "admin",
         "gateway",
     ]

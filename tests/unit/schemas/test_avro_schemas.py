@@ -46,7 +46,7 @@ def test_topic_names_are_unique_and_versioned() -> None:
 def test_retry_and_dead_letter_topics_take_what_their_parents_take() -> None:
     named = named_topics("llm.", 8, ["openai", "mistral"], [5, 60])
     assert {topic.config["max.message.bytes"] for topic in named} == {str(MAX_RECORD_BYTES)}
-    assert len({topic.name for topic in named}) == len(named) == len(TOPICS) + 2
+    assert len({topic.name for topic in named}) == len(named) == len(TOPICS) + 3
 
 
 def test_every_released_version_has_an_example_and_every_example_a_version() -> None:

@@ -1,0 +1,33 @@
+"""Experiments: which requests are mirrored, what it may cost, and the way from a request to its comparison. Pure.
+
+sampling    which requests: filter, and a stable share
+admission   may it be mirrored now: consent, eligibility, breakers, budget; else a reason
+budget      what an experiment has spent and reserved, as a fold of its comparisons
+calls       the orders: to the shadow, and to its judge
+leg         one call on its way, through kills of everybody
+pair        both answers of one request <- start here
+"""
+
+from pipeline.core.shadowing.admission import Plan, Skip, SkipReason, Wait, admit
+from pipeline.core.shadowing.budget import Budget, worst_case
+from pipeline.core.shadowing.leg import Leg
+from pipeline.core.shadowing.pair import Forward, Pair, Recover, Step, Write
+from pipeline.core.shadowing.sampling import is_sampled, matches
+
+__all__ = [
+    "Budget",
+    "Forward",
+    "Leg",
+    "Pair",
+    "Plan",
+    "Recover",
+    "Skip",
+    "SkipReason",
+    "Step",
+    "Wait",
+    "Write",
+    "admit",
+    "is_sampled",
+    "matches",
+    "worst_case",
+]
