@@ -57,6 +57,11 @@ def cost_id(attempt: str, kind: str, price_version: str) -> str:
     return str(uuid5(_NAMESPACE, f"{attempt}/{kind}/{price_version}"))
 
 
+def replayed_id(run: str, tenant: str, request_id: str) -> str:
+    """Of a request in a replay: the same run sends it under the same id, however often it begins anew."""
+    return str(uuid5(_NAMESPACE, f"{run}/{tenant}/{request_id}"))
+
+
 def alert_id(name: str, labels: Mapping[str, str], since_ms: int) -> str:
     """Of one episode of a rule, whoever computes it."""
     return str(

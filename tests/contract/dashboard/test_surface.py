@@ -26,6 +26,8 @@ GETS = (
     "/dash/experiments",
     "/dash/experiments/any",
     "/admin/shadows/any",
+    "/admin/replays",
+    "/replays",
 )
 
 
