@@ -1,5 +1,6 @@
 """`millrace replay`: history decided again, sent again, priced again. Its document stays in the data directory."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
@@ -150,6 +151,7 @@ def _send(asked: Asked) -> Document:
 
 
 def _reprice(asked: Asked) -> Document:
+    """Each time a run of its own: what it adds to the ledger stays on the list."""
     from pipeline.catalog_file import load
     from pipeline.cli.sending import shards_of
     from pipeline.core.replaying import run_id
@@ -163,7 +165,7 @@ def _reprice(asked: Asked) -> Document:
     reader = _reader(asked.settings)
     if reader is None:
         raise CliError("--mode reprice reads the ledger in ClickHouse, and none is known")
-    named = run_id("reprice", {**_range(asked), "policy": prices.hash})
+    named = run_id("reprice", {**_range(asked), "policy": prices.hash, "at": time.time_ns() // 1_000_000})
 
     async def work(told: Told, _since_ms: int) -> Document:
         from connectors.clickhouse.past import PastLedger
@@ -174,7 +176,7 @@ def _reprice(asked: Asked) -> Document:
         finally:
             await reader.close()
 
-    return carried_out(asked.settings.data_dir, _head(asked, named, policy=prices.hash), work)
+    return carried_out(asked.settings.data_dir, _head(asked, named, policy=prices.hash), work, alone="reprice")
 
 
 _MODES: dict[Mode, Callable[[Asked], Document]] = {"decide": _decide, "send": _send, "reprice": _reprice}

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,9 @@ Work = Callable[[Told, int], Coroutine[Any, Any, Document]]
 """What is done: is handed whom to tell, and since when the run may have left something (epoch ms; 0: nobody knows)."""
 
 
-def carried_out(data_dir: "Path", head: Document, work: Work, *, resumes_for_ms: int | None = None) -> Document:
+def carried_out(
+    data_dir: "Path", head: Document, work: Work, *, resumes_for_ms: int | None = None, alone: str | None = None
+) -> Document:
     """The run's document, kept while it goes on and at its end.
 
     Args:
@@ -31,6 +34,7 @@ def carried_out(data_dir: "Path", head: Document, work: Work, *, resumes_for_ms:
         head: its beginning, with the run's id.
         work: does it; its result is the mode's own part.
         resumes_for_ms: a run that began longer ago is over, whatever its document says.
+        alone: of all runs with this word one at a time.
 
     Raises:
         CliError: It ended without a result.
@@ -41,7 +45,7 @@ def carried_out(data_dir: "Path", head: Document, work: Work, *, resumes_for_ms:
 
     store = RunStore(data_dir)
     try:
-        with store.held(head["run_id"]):
+        with store.held(alone or head["run_id"]), store.held(head["run_id"]) if alone else nullcontext():
             before, now_ms = store.read(head["run_id"]), int(time.time() * 1000)
             began_ms = _epoch_ms(before["started_at"]) if before else now_ms
             if before is not None and resumes_for_ms is not None and now_ms - began_ms > resumes_for_ms:

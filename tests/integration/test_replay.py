@@ -50,13 +50,14 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 def catalog(simulator: Simulator) -> str:
     """`main` lets its requests be kept and stays in the US; `other` does not; a model far away."""
-    return (
-        CATALOG.format(url=simulator.base_url)
-        .replace('main:  {keys_env: TEST_MAIN_KEYS, routes: ["*"]', 'main:  {keys_env: TEST_MAIN_KEYS, routes: ["*"], '
-                 "store_bodies: true, regions: [us]")
-        .replace("models:\n", f"  far: {{adapter: openai-compatible, base_url: {simulator.base_url}, region: eu, "
-                 f"api_key_env: TEST_SIM_KEY, allow_private_egress: true}}\nmodels:\n  {FAR}: {{provider: far, price: {{input_per_mtok_usd: 2, output_per_mtok_usd: 8}}}}\n")
-    )  # fmt: skip
+    far = f"""  far: {{adapter: openai-compatible, base_url: "{simulator.base_url}", region: eu, api_key_env: TEST_SIM_KEY,
+         allow_private_egress: true}}
+models:
+  {FAR}: {{provider: far, price: {{input_per_mtok_usd: 2, output_per_mtok_usd: 8}}}}
+"""
+    keys = "main:  {keys_env: TEST_MAIN_KEYS, "
+    kept = f"{keys}store_bodies: true, regions: [us], "
+    return CATALOG.format(url=simulator.base_url).replace("models:\n", far).replace(keys, kept)
 
 
 @dataclass
@@ -146,7 +147,7 @@ async def past(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Past]:
 async def until(past: Past, question: str) -> None:
     """ClickHouse says yes; the sink is another process."""
     async with asyncio.timeout(60):
-        while not (await past.sql(question, or_none=True) or [[0]])[0][0]:
+        while not (await past.sql(question, or_none=True) or [[0]])[0][0]:  # noqa: ASYNC110  another process
             await asyncio.sleep(0.2)
 
 

@@ -55,11 +55,11 @@ class RunStore:
         return sorted((d for d in found if d is not None), key=lambda d: str(d.get("started_at")), reverse=True)
 
     @contextmanager
-    def held(self, run_id: str) -> Iterator[None]:
-        """Raises UnderWay, Unusable."""
+    def held(self, name: str) -> Iterator[None]:
+        """The lock of a run, or of a mode of which one at a time may go. Raises UnderWay, Unusable."""
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            file = self._lock(run_id).open("a")
+            file = self._lock(name).open("a")
         except OSError as error:
             raise Unusable(f"{self._folder} cannot be written: {error.strerror}") from None
         with file:
@@ -68,7 +68,7 @@ class RunStore:
                     break
                 time.sleep(_PAUSE_S)
             else:
-                raise UnderWay(f"the run {run_id} is under way in another process")
+                raise UnderWay(f"{name} is under way in another process")
             yield
 
     def _is_held(self, run_id: str) -> bool:
@@ -81,8 +81,8 @@ class RunStore:
     def _path(self, run_id: str) -> Path:
         return self._folder / f"{run_id}.json"
 
-    def _lock(self, run_id: str) -> Path:
-        return self._folder / f"{run_id}.lock"
+    def _lock(self, name: str) -> Path:
+        return self._folder / f"{name}.lock"
 
 
 def _locked(file: TextIO, how: int) -> bool:
