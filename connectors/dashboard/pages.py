@@ -1,7 +1,8 @@
 """What people look at: the dashboard in parts that are fetched again by themselves, and a page per request.
 
 `/` is the frame; `/dash/figures` and `/dash/tables` say what ClickHouse knows of a range, `/dash/series` the same over time,
-for the plots; `/dash/live` what needs no ClickHouse: breakers and queues. `/replays` lists the runs of `millrace replay`. Nothing here shows a prompt or an answer.
+for the plots; `/dash/live` what needs no ClickHouse: breakers and queues. `/replays` lists the runs of `millrace replay`.
+Nothing here shows a prompt or an answer.
 """
 
 import asyncio

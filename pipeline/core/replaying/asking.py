@@ -5,7 +5,6 @@ It loses what belongs to its caller: conversation, idempotency key, ticket. It i
 """
 
 from enum import StrEnum
-from math import ceil
 
 from pipeline.core.pricing import cost_nano_usd, price_of
 from schemas import headers as h
@@ -20,7 +19,7 @@ __all__ = ["DEADLINE_S", "Skip", "again", "consents", "worst_case_nano_usd"]
 DEADLINE_S = 900.0
 """Batch work waits for places and for endpoints to come back; nobody waits for it."""
 
-_MARGIN = 1.1
+_MARGIN_TENTHS = 11
 _MARGIN_TOKENS = 64
 
 
@@ -66,6 +65,7 @@ def _tagged(tags: dict[str, str], run: str) -> dict[str, str]:
 def worst_case_nano_usd(request: Enriched, catalog: Catalog, target: str) -> int:
     """The most that it can cost: every attempt that its route allows, each with the dearest candidate, to the last token.
 
+    All of the input may be written to the vendor's cache, and any tier may answer.
     0 for a target that nobody knows: it is refused. Source of the reserve per attempt: DESIGN.md section 9.
     """
     if target not in catalog.models and target not in catalog.routes:
@@ -79,6 +79,11 @@ def worst_case_nano_usd(request: Enriched, catalog: Catalog, target: str) -> int
 
 def _reserve(request: Enriched, name: str, catalog: Catalog, limit: int | None) -> int:
     model: Model = catalog.models[name]
-    asked = ceil(request.features.input_tokens * _MARGIN) + _MARGIN_TOKENS
+    asked = -(-request.features.input_tokens * _MARGIN_TENTHS // 10) + _MARGIN_TOKENS
     said = 0 if request.operation == "embeddings" else min(limit or model.max_output_tokens, model.max_output_tokens)
-    return cost_nano_usd(Usage(asked, said), price_of(catalog, name))
+    price = price_of(catalog, name)
+    return max(
+        cost_nano_usd(Usage(asked, said, 0, written, 0, False, written, tier), price)
+        for tier in (None, *price.tiers)
+        for written in (0, asked)
+    )

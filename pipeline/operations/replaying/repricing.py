@@ -10,6 +10,7 @@ A run that was killed has booked some of its lines; the next one reads them with
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from connectors.clickhouse.past import PastLedger
@@ -127,8 +128,15 @@ def _key(line: Booked, shards: int, partitions: int) -> str:
 
 
 def _record(cost: Cost, key: str) -> Record:
-    said = h.build(
-        request_id=cost.request_id, tenant=cost.tenant, schema=_SCHEMA, attempt=cost.attempt, role=cost.role,
-        run_id=h.run_of(cost.role, cost.tags),
-    )  # fmt: skip
-    return key.encode(), encode(cost), said
+    run = h.run_of(cost.role, cost.tags)
+    return (
+        key.encode(),
+        encode(cost),
+        [*h.build(request_id=cost.request_id), *_shared(cost.tenant, cost.attempt, cost.role, run)],
+    )
+
+
+@lru_cache(maxsize=4_096)
+def _shared(tenant: str, attempt: int, role: str, run: str | None) -> h.Headers:
+    """The headers that many lines have alike."""
+    return h.build(tenant=tenant, schema=_SCHEMA, attempt=attempt, role=role, run_id=run)
