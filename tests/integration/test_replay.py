@@ -42,9 +42,12 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(240)
 
 ROOT = Path(__file__).parents[2]
 KEYS = {"main": KEY, "other": f"{KEY}-other"}
-MODEL, CHEAP, FAR = "gpt-4.1-mini", "gpt-4.1-nano", "gpt-4.1"
-ASKED, LARGE = 6, 1
-KEPT = ASKED + LARGE
+MODEL, CHEAP, FAR, ROUTE = "gpt-4.1-mini", "gpt-4.1-nano", "gpt-4.1", "steady"
+ASKED = 5
+KEPT = ASKED + 2
+"""Besides the plain ones a large one, and one whose first call fails."""
+
+CALLS = KEPT + 1
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -116,9 +119,9 @@ class Past:
         return Reader(parse_dsn(dsn))
 
 
-async def ask(client: httpx.AsyncClient, tenant: str, text: str) -> str:
+async def ask(client: httpx.AsyncClient, tenant: str, text: str, model: str = MODEL) -> str:
     """Its id, once it is answered."""
-    body = {"model": MODEL, "messages": [{"role": "user", "content": text}]}
+    body = {"model": model, "messages": [{"role": "user", "content": text}]}
     headers = {"authorization": f"Bearer {KEYS[tenant]}", "x-tags": "team=support"}
     answer = await client.post("/v1/chat/completions", json=body, headers=headers)
     assert answer.status_code == 200, answer.text
@@ -135,11 +138,12 @@ async def past(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Past]:
             texts = [f"question {number} [[sim: tokens=12]]" for number in range(ASKED)]
             ids["main"] = [await ask(client, "main", text) for text in texts]
             ids["main"] += [await ask(client, "main", "a long story " * 30_000)]
+            ids["main"] += [await ask(client, "main", f"[[sim: fault=provider_fault model={MODEL}]]", ROUTE)]
             ids["other"] = [await ask(client, "other", text) for text in texts[:2]]
         loaded = parse((folder / "catalog.yaml").read_text(), {"TEST_SIM_KEY": "sk-sim-test"}).catalog
         where = Connection(running.kafka, "llm.", max(2, os.cpu_count() or 1), str(folder / "catalog.yaml"), None, {})
         past = Past(running, folder / "data", loaded, where, Span(begin_ms, epoch_ms() + 1), ids)
-        await until(past, f"SELECT count() >= {KEPT + 2} FROM costs")
+        await until(past, f"SELECT count() >= {CALLS + 2} FROM costs")
         past.usage = await past.usage_now()
         yield past
 
@@ -167,9 +171,10 @@ async def test_history_is_sent_again_and_its_callers_never_hear_of_it(past: Past
     assert ids_of(sent).keys() == {r.request_id for r in outcomes if isinstance(r, Response) and r.role == "replay"}
     costs = [decode(Cost, record.value) for record in await past.of_run(t.COSTS, run)]
     lines = [cost for cost in costs if isinstance(cost, Cost)]
+    assert len(lines) == CALLS
     assert {(cost.role, cost.tags["run-id"], cost.tags["team"]) for cost in lines} == {("replay", run, "support")}
     assert sum(cost.cost_nano_usd for cost in lines) == document["cost_nano_usd"] > 0
-    await until(past, f"SELECT count() = {KEPT} FROM costs WHERE tags['run-id'] = '{run}'")
+    await until(past, f"SELECT count() = {CALLS} FROM costs WHERE tags['run-id'] = '{run}'")
     assert await past.sql(f"SELECT sum(cost_nano_usd) FROM ledger WHERE tags['run-id'] = '{run}'") == [
         [document["cost_nano_usd"]]
     ]
@@ -261,32 +266,33 @@ async def test_corrected_prices_make_the_ledger_right_once_whoever_is_killed(
         with pytest.raises(HalfWay):
             await reprice()
     found = await reprice()
-    unknown = found["left"].get("unknown_model", 0)
-    assert (found["costs"] - unknown, found["adjusted"]) == (KEPT, KEPT - 2)
+    assert (found["costs"], found["left"], found["adjusted"]) == (CALLS, {"unknown_model": 1}, KEPT - 1 - 2)
     again = await reprice()
     assert (again["costs"], again["adjusted"], again["delta_nano_usd"]) == (found["costs"], 0, 0)
 
     rows = await past.sql(
         "SELECT model, sum(cost_nano_usd), sum(usage_input_tokens), sum(usage_output_tokens), "
         "sum(usage_cache_read_tokens), countIf(kind = 'adjust') FROM ledger "
-        "WHERE tenant = 'main' AND role = 'primary' GROUP BY model, attempt_id"
+        "WHERE tenant = 'main' AND role != 'replay' GROUP BY model, attempt_id"
     )
+    assert len(rows) == CALLS
     for model, booked, asked, said, cached, adjusted in rows:
-        assert (booked, adjusted) == (cost_nano_usd(Usage(asked, said, cached), price_of(dearer, model)), 1)
+        prices = past.catalog if model == CHEAP else dearer
+        assert booked == cost_nano_usd(Usage(asked, said, cached), price_of(prices, model))
+        assert adjusted == (model != CHEAP and booked > 0)
     (after,) = await past.sql("SELECT sum(cost_nano_usd) FROM ledger")
     (booked_lines,) = await past.sql("SELECT sum(cost_nano_usd) FROM ledger WHERE kind = 'adjust'")
     assert after[0] - before[0] == booked_lines[0] > 0
-    (row,) = await past.usage_now()
-    assert row["cost_nano_usd"] - past.usage[0]["cost_nano_usd"] == booked_lines[0]
-    assert {name: row[name] for name in row if name != "cost_nano_usd"} == {
-        name: past.usage[0][name] for name in past.usage[0] if name != "cost_nano_usd"
-    }
+    rows_now = {row.pop("by"): row for row in await past.usage_now()}
+    rows_then = {row["by"]: {name: row[name] for name in row if name != "by"} for row in past.usage}
+    dearer_by = rows_now[MODEL].pop("cost_nano_usd") - rows_then[MODEL].pop("cost_nano_usd")
+    assert (dearer_by, rows_now) == (booked_lines[0], rows_then)
 
 
 async def test_repricing_from_the_command_line_with_the_prices_in_force_takes_it_back(past: Past) -> None:
     policy = past.where.catalog
     document = await past.replay("--mode", "reprice", "--policy", policy, "--tenant", "main")
-    assert document["adjusted"] == KEPT
+    assert (document["costs"], document["adjusted"], document["left"]) == (CALLS, KEPT - 1, {})
     assert document["delta_nano_usd"] < 0
     again = await past.replay("--mode", "reprice", "--policy", policy, "--tenant", "main")
     assert (again["adjusted"], again["delta_nano_usd"], again["status"]) == (0, 0, "done")
