@@ -7,8 +7,10 @@
 A run that was killed has booked some of its lines; the next one reads them with the rest.
 """
 
+import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
@@ -17,7 +19,7 @@ from connectors.clickhouse.past import PastLedger
 from connectors.kafka.partition import partition_of
 from connectors.kafka.producers import Producers
 from pipeline.core.pricing import price_of
-from pipeline.core.replaying import Left, adjustment, needs_usage, slices
+from pipeline.core.replaying import Left, Slice, adjustment, needs_usage, slices
 from pipeline.operations import records
 from pipeline.operations.replaying.caught_up import until_caught_up
 from pipeline.operations.replaying.history import Progress, Span
@@ -77,13 +79,33 @@ async def replay_reprice(
     counts = await ledger.steps(first_ms, end_ms, step_ms)
     async with records.producer(where) as producer:
         correction = _Correction(where, producer, prices, shards, figures)
-        for part in slices(counts, step_ms, _LINES):
-            booked = await ledger.booked(part.from_ms, min(part.to_ms, end_ms), part.part, part.parts)
-            usage = await ledger.usage([line.attempt_id for line in booked if needs_usage(line)])
-            await correction.book(booked, usage)
-            progress.done += part.lines
-            told(progress, figures.document())
+        async with aclosing(_read_ahead(ledger, slices(counts, step_ms, _LINES), end_ms)) as parts:
+            async for part, booked in parts:
+                usage = await ledger.usage([line.attempt_id for line in booked if needs_usage(line)])
+                await correction.book(booked, usage)
+                progress.done += part.lines
+                told(progress, figures.document())
     return figures.document()
+
+
+async def _read_ahead(
+    ledger: PastLedger, parts: Iterable[Slice], end_ms: int
+) -> AsyncGenerator[tuple[Slice, list[Booked]], None]:
+    """ClickHouse prepares the next slice while one is worked on; no attempt is in two."""
+    reading: list[tuple[Slice, asyncio.Task[list[Booked]]]] = []
+    try:
+        for part in parts:
+            asked = ledger.booked(part.from_ms, min(part.to_ms, end_ms), part.part, part.parts)
+            reading.append((part, asyncio.ensure_future(asked)))
+            if len(reading) > 1:
+                ready, task = reading.pop(0)
+                yield ready, await task
+        for ready, task in reading:
+            yield ready, await task
+    finally:
+        for _, task in reading:
+            task.cancel()
+        await asyncio.gather(*(task for _, task in reading), return_exceptions=True)
 
 
 @dataclass(slots=True, frozen=True)

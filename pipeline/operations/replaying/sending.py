@@ -22,6 +22,7 @@ from connectors.kafka.producers import Producers
 from connectors.kafka.tail import Tail
 from pipeline.core.replaying import DEADLINE_S, Skip, Tally, again, consents, worst_case_nano_usd
 from pipeline.operations import records
+from pipeline.operations.replaying.caught_up import until_caught_up
 from pipeline.operations.replaying.errors import Unfinished
 from pipeline.operations.replaying.history import Bodies, Progress, Source, Span, history
 from pipeline.operations.running import Connection
@@ -61,15 +62,17 @@ class Order:
 async def replay_send(
     where: Connection, catalog: Catalog, reader: Reader | None, order: Order, told: Told
 ) -> dict[str, Any]:
-    """The figures of the whole run; `told` the same, often. Raises Unfinished."""
+    """The figures of the whole run; `told` the same, often. Raises Unfinished, Behind."""
     run = _Run(where, catalog, order, told)
+    if order.source == "clickhouse":
+        await until_caught_up(where, t.ENRICHED, lambda _: told(run.progress, run.figures()))
     first_ms = await run.find_sent()
     topics = [where.topic(topic.name) for topic in (t.RESPONSES, t.COSTS)]
     tail = Tail(where.bootstrap, topics, run.heard, since_ms=first_ms - _SLACK_MS, security=where.client_options)
     await tail.start()
     bodies = Bodies(where)
     try:
-        await asyncio.wait_for(tail.caught_up.wait(), DEADLINE_S)
+        await run.until(tail.caught_up.is_set)
         async with records.producer(where) as producer:
             async with aclosing(history(where, reader, order.span, order.source, run.progress)) as past:
                 async for request in past:
@@ -130,9 +133,9 @@ class _Run:
 
     async def end(self) -> None:
         """Every outcome is there; lines of calls that outlived their request may come later than anybody waits."""
-        await self._until(lambda: not self.tally.unanswered)
+        await self.until(lambda: not self.tally.unanswered)
         with contextlib.suppress(Unfinished):
-            await self._until(lambda: not self.tally.open, _LAST_LINES_S)
+            await self.until(lambda: not self.tally.open, _LAST_LINES_S)
 
     def figures(self) -> dict[str, Any]:
         return self.tally.figures(self.skipped)
@@ -147,7 +150,7 @@ class _Run:
         worst = worst_case_nano_usd(request, self.catalog, self.order.model or request.model)
         if not await self._can_afford(worst):
             return Skip.BUDGET
-        await self._until(lambda: self.tally.unanswered < _MOST_OPEN)
+        await self.until(lambda: self.tally.unanswered < _MOST_OPEN)
         await self._keep_rate()
         await self._write(again(request, body, self.order.run_id, self.order.model), request, worst, producer)
         return None
@@ -166,15 +169,18 @@ class _Run:
     async def _can_afford(self, worst_nano_usd: int) -> bool:
         """What is spent, what is open at its worst, and this one. What an earlier life left open is of unknown size."""
         budget, tally = self.order.budget_nano_usd, self.tally
-        if budget is None:
-            return True
+        if budget is None or self.is_spent:
+            return budget is None
+
+        def fits() -> bool:
+            return tally.cost_nano_usd + tally.owed_nano_usd + worst_nano_usd <= budget
+
         if not self.sent:
-            await self._until(lambda: not tally.open)
-        if not self.is_spent:
-            await self._until(
-                lambda: tally.cost_nano_usd + tally.owed_nano_usd + worst_nano_usd <= budget or not tally.open
-            )
-            self.is_spent = tally.cost_nano_usd + tally.owed_nano_usd + worst_nano_usd > budget
+            await self.end()
+        await self.until(lambda: fits() or not tally.unanswered)
+        with contextlib.suppress(Unfinished):
+            await self.until(lambda: fits() or not tally.open, _LAST_LINES_S)
+        self.is_spent = not fits()
         return not self.is_spent
 
     async def _keep_rate(self) -> None:
@@ -186,7 +192,7 @@ class _Run:
                 self.told(self.progress, self.figures())
         self.sent += 1
 
-    async def _until(self, holds: Callable[[], bool], limit_s: float = DEADLINE_S + _SLACK_S) -> None:
+    async def until(self, holds: Callable[[], bool], limit_s: float = DEADLINE_S + _SLACK_S) -> None:
         """Raises Unfinished."""
         end = time.monotonic() + limit_s
         while not holds():
