@@ -103,16 +103,17 @@ async def _replay(folder: Path, policy: Path, end_ms: int) -> Run:
     child = psutil.Process(process.pid)
     while not reading.done():
         await asyncio.wait({reading}, timeout=0.2)
-        used = _used(child) or used
+        cpu_s, rss_mb = _used(child)
+        used = max(used[0], cpu_s), max(used[1], rss_mb)
     if await process.wait():
         raise CliError("`millrace replay --mode reprice` failed; see what it said above")
     return {**orjson.loads(await reading), "seconds": time.monotonic() - began, "cpu_s": used[0], "rss_mb": used[1]}
 
 
-def _used(process: psutil.Process) -> tuple[float, float] | None:
-    """CPU seconds and MB; None once it has ended."""
+def _used(process: psutil.Process) -> tuple[float, float]:
+    """CPU seconds, MB; nothing once it has ended."""
     try:
         with process.oneshot():
             return sum(process.cpu_times()[:2]), process.memory_info().rss / 2**20
     except psutil.Error:
-        return None
+        return 0.0, 0.0
