@@ -29,8 +29,8 @@ from connectors.dashboard import (
 from pipeline.operations import breakers, dead_letters, explain, shadows
 from pipeline.operations.experiments import Facts, experiments_of, facts_of
 from pipeline.operations.plots import experiment_plots
-from pipeline.operations.report import experiment_report
 from pipeline.operations.replaying.runs import RunStore
+from pipeline.operations.report import experiment_report
 from pipeline.operations.running import Connection, running_in
 from pipeline.settings import Settings
 from pipeline.tools import Tools
