@@ -239,8 +239,7 @@ async def test_an_order_to_an_experiment_that_no_stage_carries_out_says_so() -> 
         assert (answer.status_code, answer.json()["error"]["code"]) == (504, "not_carried_out")
 
 
-@pytest.mark.parametrize("name", ["budgets", "keys", "replays"])
-@pytest.mark.parametrize("name", ["budgets", "keys", "shadows"])
+@pytest.mark.parametrize("name", ["budgets", "keys"])
 async def test_what_is_not_there_yet_says_so(name: str) -> None:
     async with surface(Memory()) as client:
         answer = await client.get(f"/admin/{name}")
