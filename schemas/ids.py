@@ -44,7 +44,7 @@ def attempt_id(tenant: str, request_id: str, attempt: int, model: str) -> str:
 
 def shadow_request_id(tenant: str, request_id: str, experiment: str) -> str:
     """Whose calls are those of one experiment for one request, however often it is run."""
-    return str(uuid5(_NAMESPACE, f"shadow/{tenant}/{request_id}/{experiment}"))
+    return _named(f"shadow/{tenant}/{request_id}/{experiment}")
 
 
 def sample_point(tenant: str, request_id: str) -> float:
