@@ -57,14 +57,20 @@ class Emit:
         self._mistakes: deque[float] = deque(maxlen=CEILING)
 
     async def enriched(self, event: Enriched) -> None:
-        await self._log(t.ENRICHED, event, event.partition_key, event.request_id, event.tenant, role=event.role)
+        run = h.run_of(event.role, event.tags)
+        await self._log(
+            t.ENRICHED, event, event.partition_key, event.request_id, event.tenant, role=event.role, run_id=run
+        )
 
     async def decision(self, event: Decision, key: str) -> None:
         await self._log(t.DECISIONS, event, key, event.request_id, event.tenant, attempt=event.attempt)
 
     async def cost(self, event: Cost, key: str) -> None:
         self._tools.metrics.count("spend_nano_usd_total", event.cost_nano_usd, tenant=event.tenant, model=event.model)
-        await self._log(t.COSTS, event, key, event.request_id, event.tenant, attempt=event.attempt, role=event.role)
+        run = h.run_of(event.role, event.tags)
+        await self._log(
+            t.COSTS, event, key, event.request_id, event.tenant, attempt=event.attempt, role=event.role, run_id=run
+        )
 
     async def idempotency(self, event: Idempotency, key: str) -> None:
         await self._deliver(
@@ -164,7 +170,11 @@ class Emit:
             encode(event),
             key=key.encode(),
             headers=h.build(
-                request_id=event.request_id, tenant=event.tenant, role=event.role, schema=schema_name("response")
+                request_id=event.request_id,
+                tenant=event.tenant,
+                role=event.role,
+                run_id=h.run_of(event.role, event.tags),
+                schema=schema_name("response"),
             ),
         )
 

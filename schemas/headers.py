@@ -1,6 +1,6 @@
 """Record headers: read before the value, so that a reader skips foreign records undecoded. UTF-8; deadlines are absolute."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 Headers = list[tuple[str, bytes]]
 
@@ -13,11 +13,15 @@ TRACEPARENT = "traceparent"
 CONTENT_TYPE = "content-type"
 ROLE = "role"
 RUN_ID = "run-id"
+REPLAY_OF = "replay-of"
 REKEYED = "rekeyed"
 NOT_BEFORE_MS = "not-before-ms"
 REDRIVE_OF = "redrive-of"
 KIND = "kind"
 EXPERIMENT = "experiment"
+
+REPLAY = "replay"
+"""A role: history that is put through again. Nobody waits for it, and it is no usage of its tenant."""
 
 DLQ_STAGE = "dlq-stage"
 DLQ_REASON = "dlq-reason"
@@ -45,6 +49,11 @@ def integer(headers: Iterable[tuple[str, bytes | None]], name: str) -> int | Non
     if value is None or not value.isascii() or not value.isdigit() or len(value) > 15:
         return None
     return int(value)
+
+
+def run_of(role: str, tags: Mapping[str, str]) -> str | None:
+    """The run that a replayed request belongs to: it travels among its tags, for its costs to be summed by."""
+    return tags.get(RUN_ID) if role == REPLAY else None
 
 
 def build(**values: str | int | None) -> Headers:

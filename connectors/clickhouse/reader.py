@@ -3,6 +3,7 @@
 Interface: https://clickhouse.com/docs/interfaces/http
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import httpx
@@ -42,11 +43,18 @@ class Reader:
         Raises:
             Unavailable: No answer, or not this one.
         """
+        return list(await self._data(sql, parameters))
+
+    async def tuples(self, sql: str, **parameters: str | int) -> list[list[Any]]:
+        """In the order of the columns, for many rows: a third of the bytes. Raises Unavailable."""
+        return list(await self._data(f"{sql}\nFORMAT JSONCompact", parameters))
+
+    async def _data(self, sql: str, parameters: Mapping[str, str | int]) -> Any:
         named = {f"param_{name}": str(value).translate(_ESCAPES) for name, value in parameters.items()}
         try:
             answer = await self._http.get("/", params={"query": sql, **named})
             if answer.is_success and "x-clickhouse-exception-code" not in answer.headers:
-                return list(orjson.loads(answer.content)["data"])
+                return orjson.loads(answer.content)["data"]
         except (httpx.HTTPError, orjson.JSONDecodeError) as error:
             raise Unavailable(f"{type(error).__name__}: {error}") from error
         raise Unavailable(f"HTTP {answer.status_code}, code {answer.headers.get('x-clickhouse-exception-code', 0)}")

@@ -17,7 +17,7 @@ from connectors.dashboard.experiments import reported
 __all__ = ["Api", "explained"]
 
 _ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_LATER: Final = ("budgets", "keys", "replays")
+_LATER: Final = ("budgets", "keys")
 
 
 class Api:
@@ -38,6 +38,8 @@ class Api:
             web.get("/admin/dlq", self.dead_letters),
             web.get("/admin/explain/{id}", self.explain),
             web.get("/admin/shadows/{name}", self.report),
+            web.get("/admin/replays", self.replays),
+            web.get("/admin/replays/{id}", self.replay),
             *(web.get(f"/admin/{name}", self.later) for name in _LATER),
         ]
 
@@ -120,6 +122,13 @@ class Api:
         except NoAnswer as error:
             return problem(503, "no_answer", str(error))
         return problem(404, "not_found", "no such experiment") if found is None else document(found)
+
+    async def replays(self, _request: web.Request) -> web.Response:
+        return document(self._desk.replays())
+
+    async def replay(self, request: web.Request) -> web.Response:
+        found = self._desk.replay(request.match_info["id"])
+        return problem(404, "not_found", "no such replay") if found is None else document(found)
 
     async def later(self, _request: web.Request) -> web.Response:
         return problem(501, "not_implemented_yet", "this part of the admin surface is not there yet")

@@ -44,6 +44,8 @@ class Desk:
         config: what is in force; never a key.
         tenants: names of the catalogue.
         children: the processes of this installation, with their admin ports.
+        replays: documents of the runs of `millrace replay`, the newest first.
+        replay: one of them by its run id, None if there is none.
         ask: SQL and its parameters -> rows. Raises NoAnswer.
         experiments: shadows and live splits of the catalogue: name, kind, status, primary, shadow, judge.
         report: experiment's name -> the document of `millrace shadow report`, None if nobody knows it. Raises NoAnswer.
@@ -60,6 +62,8 @@ class Desk:
     config: Callable[[], Row]
     tenants: Callable[[], Sequence[str]]
     children: Callable[[], Sequence[ChildProcess]]
+    replays: Callable[[], Sequence[Row]]
+    replay: Callable[[str], Row | None]
     ask: Ask
     experiments: Callable[[], Sequence[Row]]
     report: Callable[[str], Awaitable[Row | None]]

@@ -1,7 +1,8 @@
 """What people look at: the dashboard in parts that are fetched again by themselves, and a page per request.
 
 `/` is the frame; `/dash/figures` and `/dash/tables` say what ClickHouse knows of a range, `/dash/series` the same over time,
-for the plots; `/dash/live` what needs no ClickHouse: breakers and queues. Nothing here shows a prompt or an answer.
+for the plots; `/dash/live` what needs no ClickHouse: breakers and queues. `/replays` lists the runs of `millrace replay`.
+Nothing here shows a prompt or an answer.
 """
 
 import asyncio
@@ -38,6 +39,7 @@ class Pages:
             web.get("/dash/series", self.series),
             web.get("/dash/live", self.live),
             web.get("/requests/{id}", self.request),
+            web.get("/replays", self.replays),
         ]
 
     async def dashboard(self, request: web.Request) -> web.Response:
@@ -73,6 +75,9 @@ class Pages:
         if found is None:
             return self._html("request.html", status=404, request_id=request_id, document=None, away=None)
         return self._html("request.html", request_id=request_id, document=found, steps=steps(found), away=None)
+
+    async def replays(self, _request: web.Request) -> web.Response:
+        return self._html("replays.html", runs=self._desk.replays())
 
     async def _answered(self, template: str, questions: Sequence[str], of: Window) -> web.Response:
         """A part of the page, or its place with the reason why there is nothing."""

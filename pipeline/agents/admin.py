@@ -29,6 +29,7 @@ from connectors.dashboard import (
 from pipeline.operations import breakers, dead_letters, explain, shadows
 from pipeline.operations.experiments import Facts, experiments_of, facts_of
 from pipeline.operations.plots import experiment_plots
+from pipeline.operations.replaying.runs import RunStore
 from pipeline.operations.report import experiment_report
 from pipeline.operations.running import Connection, running_in
 from pipeline.settings import Settings
@@ -56,6 +57,7 @@ class AdminStage:
             tools.bootstrap, tools.topic_prefix, tools.partitions, str(settings.config), None, settings.client_options()
         )
         self._reader = Reader(parse_dsn(settings.clickhouse_dsn)) if settings.clickhouse_dsn else None
+        self._runs = RunStore(settings.data_dir)
         self._board = breakers.BreakerBoard()
         self._runner: Any = None
         self._experiments = shadows.ShadowBoard()
@@ -72,6 +74,8 @@ class AdminStage:
             config=lambda: config_of(self._catalog),
             tenants=lambda: [*sorted(self._catalog.tenants), PLATFORM],
             children=lambda: children_of(self._data_dir),
+            replays=self._runs.all,
+            replay=self._runs.read,
             ask=self._ask,
             experiments=lambda: [asdict(facts) for facts in experiments_of(self._catalog)],
             report=self._report,

@@ -22,6 +22,7 @@ from pipeline.core.journey_events import CancelAsked
 from pipeline.emit import INTERNAL, Emit
 from pipeline.stage import Assigned, Batch, StageApp
 from pipeline.tools import Tools
+from schemas import headers as h
 from schemas.codec import Undecodable, decode
 from schemas.events import (
     Attempt,
@@ -154,7 +155,12 @@ class RouteStage:
         if refused.request_id and refused.tenant and not self._own.knows((refused.tenant, refused.request_id)):
             error = Outcome(code=refused.code, message=refused.message)
             response = records.refusal(
-                refused.request_id, refused.tenant, error, accepted_at=record.timestamp, now_ms=self._tools.now_ms()
+                refused.request_id,
+                refused.tenant,
+                error,
+                accepted_at=record.timestamp,
+                now_ms=self._tools.now_ms(),
+                role=h.text(record.headers, h.ROLE) or "primary",
             )
             await self._emit.response(response, refused.tenant)
         self._app.ack(record.topic, record.partition, record.offset)

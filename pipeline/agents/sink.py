@@ -30,8 +30,9 @@ from pipeline.core.intake import Intake
 from pipeline.emit import Emit
 from pipeline.tools import Tools
 
-__all__ = ["Sink"]
+__all__ = ["GROUP", "Sink"]
 
+GROUP = "millrace-sink"
 AT_ONCE = 4
 """Batches under way, and so their memory."""
 
@@ -89,7 +90,7 @@ class Sink:
     def __init__(self, tools: Tools, emit: Emit, dsn: str, *, security: Mapping[str, Any] | None = None) -> None:
         self._tools, self._emit, self._dsn = tools, emit, dsn
         self._security = dict(security or {})
-        self._group = "millrace-sink"
+        self._group = GROUP
         self._tables = {tools.topic(table.topic.name): table for table in TABLES}
         self._store = Store(parse_dsn(dsn))
         self._places = asyncio.Semaphore(AT_ONCE)

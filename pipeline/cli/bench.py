@@ -15,13 +15,22 @@ def bench(
     analytics: Annotated[
         int | None, typer.Option("--analytics", metavar="N", help="Only the dashboard's questions, over N requests.")
     ] = None,
+    reprice: Annotated[
+        int | None, typer.Option("--reprice", metavar="N", help="Only a corrected price book, over N costs.")
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for bench.json and bench.md.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Measure a platform of its own against a simulated provider: added latency, throughput, CPU, memory."""
     from pipeline.cli.benching.report import document, write
 
-    found = document(asyncio.run(_bench(quick) if analytics is None else _analytics(analytics)))
+    if analytics is not None:
+        measured = _analytics(analytics)
+    elif reprice is not None:
+        measured = _reprice(reprice)
+    else:
+        measured = _bench(quick)
+    found = document(asyncio.run(measured))
     if out is not None:
         write(out, found)
     if as_json:
@@ -40,6 +49,18 @@ async def _analytics(requests: int) -> list[dict[str, Any]]:
             runs.append(run)
             draw(run)
     return runs
+
+
+async def _reprice(costs: int) -> list[dict[str, Any]]:
+    from rich.console import Console
+
+    from pipeline.cli.benching.report import draw
+    from pipeline.cli.benching.reprice import reprice
+
+    with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder, Console(stderr=True).status("repricing"):
+        run = await reprice(Path(folder), costs)
+        draw(run)
+    return [run]
 
 
 async def _bench(quick: bool) -> list[dict[str, Any]]:

@@ -45,6 +45,7 @@ from pipeline.core.pricing import cost_nano_usd
 from schemas.completion import Usage
 from schemas.errors import BREAKER_OPEN, CANNOT_SPELL, ERROR_KINDS, EVACUATED, STATE_REFUSED, ErrorCode, ErrorKind
 from schemas.events import Attempt, AttemptError, Decision, Enriched, Outcome, Prefix, Ref
+from schemas.headers import REPLAY
 from schemas.ids import attempt_id
 
 MIN_CALL_MS = 50
@@ -114,7 +115,7 @@ class Journey:
 
     def begin(self) -> list[Step]:
         """The first outcome of a fresh request."""
-        return [Decide(attempt=1, cause="first")]
+        return [Decide(attempt=1, cause=self._first)]
 
     def resume(self, history: Iterable[Attempt], now_ms: int) -> list[Step]:
         """Go on after a takeover from what `attempts` says; without history it is a fresh request.
@@ -134,7 +135,7 @@ class Journey:
             return []
         if self.owed is not None:
             self.owed = replace(self.owed, pays="")
-        return steps or self._decide("first" if not self.attempts else "retry")
+        return steps or self._decide(self._first if not self.attempts else "retry")
 
     def wait(self, due_at: int) -> list[Step]:
         """It came back from a waypoint, before its time."""
@@ -202,7 +203,7 @@ class Journey:
     def _returned(self, event: Attempt) -> list[Step]:
         if self.started is None:
             if self.decision is None or self.decision.attempt != event.attempt:
-                return self._decide("first" if event.attempt == 1 else "retry", attempt=event.attempt)
+                return self._decide(self._first if event.attempt == 1 else "retry", attempt=event.attempt)
             return [self._forward(self.decision)]
         if self.kept or self.started.worker == event.worker:
             return []
@@ -239,6 +240,11 @@ class Journey:
             output_tokens=self.said.output_tokens or prefix_tokens(prefix),
         )
         return [replace(owed, cause="continuation")]
+
+    @property
+    def _first(self) -> str:
+        """Why there is a first decision at all."""
+        return "replay" if self.request.role == REPLAY else "first"
 
     @property
     def _needs(self) -> set[str]:

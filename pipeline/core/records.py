@@ -98,8 +98,10 @@ def error_response(journey: Journey, error: Outcome, now_ms: int) -> Response:
     )
 
 
-def refusal(request_id: str, tenant: str, error: Outcome, *, accepted_at: int, now_ms: int) -> Response:
-    """The outcome of a record that never became a request."""
+def refusal(
+    request_id: str, tenant: str, error: Outcome, *, accepted_at: int, now_ms: int, role: str = "primary"
+) -> Response:
+    """The outcome of a record that never became a request; `role` is what its header says."""
     return Response(
         request_id=request_id,
         tenant=tenant,
@@ -110,6 +112,7 @@ def refusal(request_id: str, tenant: str, error: Outcome, *, accepted_at: int, n
         route=RouteInfo(),
         timings_ms=Timings(total=now_ms - accepted_at),
         error=error,
+        role=role,
     )
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -85,15 +85,20 @@ async def start_at(client: Any, parts: list[TopicPartition], start: str | int) -
             client.seek(part, found[part].offset if found.get(part) else ends[part])
 
 
-async def scan(where: Connection, topics: list[str], since_ms: int | None = None) -> AsyncIterator[Any]:
-    """Every record up to the ends as they are now, and no further."""
+async def scan(
+    where: Connection, topics: list[str], since_ms: int | None = None, expects: Callable[[int], None] | None = None
+) -> AsyncIterator[Any]:
+    """Every record up to the ends as they are now, and no further; `expects` is told how many at most."""
     async with consumer(where.bootstrap, where.client_options) as client:
         parts = await partitions_of(client, topics)
         if not parts:
             return
         await start_at(client, parts, "beginning" if since_ms is None else since_ms)
         ends = await client.end_offsets(parts)
-        left = {part for part in parts if await client.position(part) < ends[part]}
+        starts = {part: await client.position(part) for part in parts}
+        if expects is not None:
+            expects(sum(ends[part] - starts[part] for part in parts))
+        left = {part for part in parts if starts[part] < ends[part]}
         while left:
             batches = await client.getmany(*left, timeout_ms=500, max_records=_BATCH)
             for part, records in batches.items():

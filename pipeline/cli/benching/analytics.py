@@ -88,9 +88,10 @@ async def _measured(address: Any, requests: int, process: psutil.Process) -> Asy
         host=address.host, port=address.port, username=address.user, database=address.database
     )
     end_ms = time.time_ns() // 1_000_000
+    step_ms = _WEEK_MS * 0.99 / requests
     began = time.monotonic()
-    for table in _ROWS:
-        await _fill(client, table, requests, end_ms)
+    for table, select in _ROWS.items():
+        await fill(client, table, select, requests, _at(end_ms, step_ms))
     yield {
         "name": "analytics: rows made", "requests": requests, "rows": len(_ROWS) * requests,
         "rows_per_s": len(_ROWS) * requests / (time.monotonic() - began), "ratios": {},
@@ -100,17 +101,14 @@ async def _measured(address: Any, requests: int, process: psutil.Process) -> Asy
     await client.close()
 
 
-async def _fill(client: Any, table: str, requests: int, end_ms: int) -> None:
-    step_ms = _WEEK_MS * 0.99 / requests
-    for first in range(0, requests, _CHUNK):
-        count = min(_CHUNK, requests - first)
-        names = await client.query(
-            f"DESCRIBE (SELECT * FROM ({_ROWS[table]} FROM numbers(1)))", parameters=_at(end_ms, step_ms)
-        )
-        columns = ", ".join(row[0] for row in names.result_rows)
+async def fill(client: Any, table: str, select: str, rows: int, parameters: dict[str, Any]) -> None:
+    """Rows 0 to `rows` of a SELECT without its FROM, whose `number` counts them."""
+    names = await client.query(f"DESCRIBE (SELECT * FROM ({select} FROM numbers(1)))", parameters=parameters)
+    columns = ", ".join(row[0] for row in names.result_rows)
+    for first in range(0, rows, _CHUNK):
         await client.command(
-            f"INSERT INTO {table} ({columns}) {_ROWS[table]} FROM numbers({{first:UInt64}}, {{count:UInt64}})",
-            parameters=_at(end_ms, step_ms) | {"first": first, "count": count},
+            f"INSERT INTO {table} ({columns}) {select} FROM numbers({{first:UInt64}}, {{count:UInt64}})",
+            parameters=parameters | {"first": first, "count": min(_CHUNK, rows - first)},
         )
 
 

@@ -48,6 +48,14 @@ DOCUMENT: dict[str, Any] = {
 }  # fmt: skip
 
 
+REPLAY: dict[str, Any] = {
+    "run_id": "send-0a1b", "mode": "send", "from": "2026-11-27T00:00:00.000Z", "to": "2026-11-28T00:00:00.000Z",
+    "tenant": "<b>acme</b>", "started_at": "2026-11-28T10:00:00.000Z", "updated_at": "2026-11-28T10:01:00.000Z",
+    "status": "interrupted", "model": None, "sent": 12_345, "ok": 12_000, "error": 340, "skipped": {"store_bodies": 7},
+    "cost_nano_usd": 1_234_567,
+}  # fmt: skip
+
+
 def breaker(state: str = "closed", *, forced: bool = False) -> dict[str, Any]:
     return {
         "endpoint": ENDPOINT, "state": state, "epoch": 0, "since": None, "open_until": None, "opened_count": 0,
@@ -130,6 +138,8 @@ class Memory:
             config=lambda: {"catalog": "abc", "routes": {}, "models": {}, "tenants": ["acme"]},
             tenants=lambda: ["acme"],
             children=lambda: self.children,
+            replays=lambda: [REPLAY],
+            replay=lambda run_id: REPLAY if run_id == REPLAY["run_id"] else None,
             ask=self.ask,
             experiments=lambda: self.experiments,
             report=self.report,

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from connectors.dashboard import Access, ChildProcess, KeyRequired
-from tests.contract.dashboard.surface import ENDPOINT, Memory, child, surface
+from tests.contract.dashboard.surface import ENDPOINT, REPLAY, Memory, child, surface
 
 KEY = "the-admin-key"
 JSON = {"content-type": "application/json"}
@@ -26,6 +26,8 @@ GETS = (
     "/dash/experiments",
     "/dash/experiments/any",
     "/admin/shadows/any",
+    "/admin/replays",
+    "/replays",
 )
 
 
@@ -237,7 +239,7 @@ async def test_an_order_to_an_experiment_that_no_stage_carries_out_says_so() -> 
         assert (answer.status_code, answer.json()["error"]["code"]) == (504, "not_carried_out")
 
 
-@pytest.mark.parametrize("name", ["budgets", "keys", "replays"])
+@pytest.mark.parametrize("name", ["budgets", "keys"])
 async def test_what_is_not_there_yet_says_so(name: str) -> None:
     async with surface(Memory()) as client:
         answer = await client.get(f"/admin/{name}")
@@ -341,3 +343,22 @@ async def test_a_mistake_of_ours_is_an_answer_too(caplog: pytest.LogCaptureFixtu
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal")
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert "admin surface" in caplog.text
+
+
+async def test_replays_are_listed_and_found_by_their_id() -> None:
+    async with surface(Memory()) as client:
+        assert (await client.get("/admin/replays")).json() == [REPLAY]
+        assert (await client.get("/admin/replays/send-0a1b")).json() == REPLAY
+        unknown = await client.get("/admin/replays/send-ffff")
+        assert (unknown.status_code, unknown.json()["error"]["code"]) == (404, "not_found")
+
+
+async def test_the_page_of_replays_says_what_became_of_each_and_escapes_what_was_asked() -> None:
+    async with surface(Memory()) as client:
+        page = (await client.get("/replays")).text
+    said = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    assert "send-0a1b" in said
+    assert "interrupted" in said
+    assert "12,345 sent, 12,000 ok, 340 errors , 7 skipped (store_bodies)" in said.replace(" errors,", " errors ,")
+    assert "$0.001234567" in said
+    assert "<b>acme</b>" not in page

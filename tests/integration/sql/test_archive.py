@@ -1,8 +1,9 @@
-"""Usage and old outcomes on the embedded ClickHouse: the rules of the contract, row by row."""
+"""Usage, old outcomes and the past for replays on the embedded ClickHouse: the rules of the contract, row by row."""
 
 import asyncio
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,13 +13,14 @@ import pytest_asyncio
 from connectors.clickhouse.address import ClickHouseAddress
 from connectors.clickhouse.archive import Archive
 from connectors.clickhouse.migrate import migrate
+from connectors.clickhouse.past import PastLedger, PastRequests
 from connectors.clickhouse.reader import Reader
 from connectors.clickhouse.splice import varint
 from connectors.clickhouse.store import Store, Unavailable
 from connectors.clickhouse.tables import table_of
 from schemas.codec import datum, encode
 from schemas.completion import Usage
-from schemas.events import Cost, Enriched, Features, Response, RouteInfo, Timings
+from schemas.events import Attempt, Cost, Enriched, Features, Ref, Response, RouteInfo, Timings
 from schemas.usage import UsageQuestion, UsageRow
 from tests.integration.sql.house import House
 
@@ -30,8 +32,8 @@ MIDNIGHT_MS = int(MIDNIGHT.timestamp() * 1000)
 class Warehouse:
     """Tables of a tenant of the test's own, filled as the sink does it."""
 
-    def __init__(self, store: Store, archive: Archive) -> None:
-        self._store, self.archive = store, archive
+    def __init__(self, store: Store, archive: Archive, reader: Reader) -> None:
+        self._store, self.archive, self.reader = store, archive, reader
         self.tenant = f"t-{uuid.uuid4().hex[:8]}"
         self._offset = 0
 
@@ -75,8 +77,9 @@ class Warehouse:
 async def warehouse(house: House) -> AsyncIterator[Warehouse]:
     address = ClickHouseAddress("127.0.0.1", house.said["port"])
     migrate(address)
-    store, archive = Store(address), Archive(Reader(address), patience_s=30)
-    yield Warehouse(store, archive)
+    reader = Reader(address)
+    store, archive = Store(address), Archive(reader, patience_s=30)
+    yield Warehouse(store, archive, reader)
     await store.close()
     await archive.close()
 
@@ -213,3 +216,91 @@ async def test_without_an_answer_it_is_unavailable() -> None:
     with pytest.raises(Unavailable):
         await archive.outcome("acme", "r")
     await archive.close()
+
+
+async def test_an_attempt_is_booked_as_its_charge_says_with_the_sum_of_all_its_lines_each_once(
+    warehouse: Warehouse,
+) -> None:
+    usage = Usage(100, 20, 30, 40, 5, False, 10, "flex")
+    lines = [
+        warehouse.cost("c-1", 2**53, attempt_id="a-1", usage=usage, tags={"team": "x"}, user="u"),
+        warehouse.cost("c-1", 2**53, attempt_id="a-1", usage=usage),
+        warehouse.cost("c-2", -7, attempt_id="a-1", kind="adjust", usage=Usage(), effective=False, price_version="2"),
+        warehouse.cost("c-3", 5, attempt_id="a-2", usage=Usage(1, 1, estimated=True), role="replay"),
+        warehouse.cost("c-4", 9, attempt_id="a-3", accepted_at=MIDNIGHT_MS + 1_000),
+        warehouse.cost("c-5", 9, attempt_id="a-4", accepted_at=None),
+        warehouse.cost("c-6", 9, attempt_id="a-5", kind="adjust"),
+        warehouse.cost("c-7", 9, attempt_id="a-6", tenant=f"{warehouse.tenant}-other"),
+    ]
+    await warehouse.put("costs.v1", lines)
+    ledger = PastLedger(warehouse.reader, tenant=warehouse.tenant)
+    span = (MIDNIGHT_MS, MIDNIGHT_MS + 1_000)
+    assert await ledger.extent(*span) == (MIDNIGHT_MS, MIDNIGHT_MS + 900, 6)
+    assert await ledger.steps(*span, 600) == [(MIDNIGHT_MS, 5), (MIDNIGHT_MS + 600, 1)]
+    found = {line.attempt_id: line for line in await ledger.booked(*span, 0, 1)}
+    assert found.keys() == {"a-1", "a-2", "a-4"}
+    first = found["a-1"]
+    assert (first.cost_nano_usd, first.adjust_ids, first.price_version) == (2**53 - 7, ["c-2"], "1")
+    assert Usage(
+        first.input_tokens, first.output_tokens, first.cache_read_tokens, first.cache_write_tokens,
+        first.reasoning_tokens, first.is_counted, first.cache_write_1h_tokens, first.service_tier,
+    ) == usage  # fmt: skip
+    assert (first.user, first.tags, first.at, first.accepted_at) == ("u", {"team": "x"}, MIDNIGHT_MS + 900, MIDNIGHT_MS)
+    assert (found["a-2"].is_counted, found["a-2"].role, found["a-2"].tags) == (True, "replay", {})
+    assert (found["a-4"].accepted_at, found["a-4"].at) == (None, MIDNIGHT_MS + 900)
+    parts = [line.attempt_id for part in range(3) for line in await ledger.booked(*span, part, 3)]
+    assert sorted(parts) == sorted(found)
+
+
+async def test_what_a_vendor_said_later_stands_in_the_attempts(warehouse: Warehouse) -> None:
+    def ended(attempt_id: str, usage: Usage | None, phase: str = "finished") -> Attempt:
+        return Attempt(
+            "r", warehouse.tenant, 1, attempt_id, phase, "primary", "sim", "m-1", "us", "w", MIDNIGHT_MS, usage=usage
+        )
+
+    first, second, third = f"{warehouse.tenant}-1", f"{warehouse.tenant}-2", f"{warehouse.tenant}-3"
+    said = Usage(100, 20, 30, 40, 5, False, 10, "flex")
+    events = [
+        ended(first, None, "started"), ended(first, Usage(1, 1, estimated=True)), ended(first, said), ended(first, Usage(7)),
+        ended(second, Usage(2, 2, estimated=True)),
+    ]  # fmt: skip
+    await warehouse.put("attempts.v1", events)
+    ledger = PastLedger(warehouse.reader, tenant=warehouse.tenant)
+    assert await ledger.usage([first, second, third]) == {first: said}
+    assert await ledger.usage([]) == {}
+
+
+async def test_past_requests_come_in_order_with_what_a_replay_needs(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In pages smaller than what shares a time; of callers only; with `kept_from` only what Kafka has no more."""
+    monkeypatch.setattr("connectors.clickhouse.past._PAGE", 2)
+    large = replace(warehouse.enriched("r-0"), body_ref=Ref("llm.requests.v1", 1, 17), max_tokens=50, tags={"a": "b"})
+    asked = [
+        large,
+        *(replace(warehouse.enriched(f"r-{number}"), body=b'{"n":"\xc3\xa9"}') for number in range(1, 6)),
+        replace(warehouse.enriched("r-6"), role="replay"),
+        replace(warehouse.enriched("r-7"), accepted_at=MIDNIGHT_MS + 10),
+        replace(warehouse.enriched("r-8"), tenant=f"{warehouse.tenant}-other"),
+    ]
+    await warehouse.put("enriched.v1", asked)
+
+    async def found(kept_from: dict[int, int] | None) -> list[Enriched]:
+        past = PastRequests(
+            warehouse.reader, from_ms=MIDNIGHT_MS, to_ms=MIDNIGHT_MS + 10, tenant=warehouse.tenant, kept_from=kept_from
+        )
+        requests = [request async for request in past]
+        assert len(requests) == await past.count()
+        return requests
+
+    whole = await found(None)
+    assert [request.request_id for request in whole] == [f"r-{number}" for number in range(6)]
+    assert (whole[0].body, whole[0].body_ref, whole[0].max_tokens, whole[0].tags) == (
+        None,
+        large.body_ref,
+        50,
+        {"a": "b"},
+    )
+    assert whole[1] == replace(asked[1], fingerprint=whole[1].fingerprint)
+    assert [request.request_id for request in await found({0: 3})] == ["r-0", "r-1", "r-2"]
+    assert await found({}) == await found({0: 0}) == []

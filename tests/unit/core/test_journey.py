@@ -71,6 +71,11 @@ def test_a_fresh_request_is_decided_forwarded_and_ends_with_its_answer() -> None
     assert journey.phase is Phase.ENDED
 
 
+def test_a_request_of_the_past_is_decided_as_a_replay() -> None:
+    assert make_journey(role="replay").begin() == [Decide(attempt=1, cause="replay")]
+    assert make_journey(role="replay").resume([], NOW) == [Decide(attempt=1, cause="replay")]
+
+
 def test_a_failed_call_goes_to_the_next_candidate_at_once() -> None:
     journey = calling(make_journey())
     assert journey.step(failed("provider_fault"), NOW) == [Decide(attempt=2, cause="failover", pays="m1")]

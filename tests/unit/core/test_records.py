@@ -8,7 +8,7 @@ from pipeline.core import records
 from pipeline.core.journey import Journey
 from pipeline.core.outcomes import Forward
 from schemas.catalog import Catalog
-from schemas.events import Decision, Enriched, Features, Prefix, Proof
+from schemas.events import Decision, Enriched, Features, Outcome, Prefix, Proof
 
 CATALOG = Catalog.model_validate(
     {
@@ -58,3 +58,9 @@ def test_a_carried_request_remembers_that_its_answer_had_begun() -> None:
     journey = make_journey()
     journey.streamed = True
     assert records.parked(journey, 5, 1).streamed
+
+
+@pytest.mark.parametrize("role", ["primary", "replay"])
+def test_a_refusal_is_of_the_role_that_its_record_says(role: str) -> None:
+    error = Outcome("invalid_request", "no body")
+    assert records.refusal("r", "acme", error, accepted_at=1, now_ms=2, role=role).role == role
