@@ -23,6 +23,7 @@ from schemas.events import (
     Breaker,
     Call,
     Cancel,
+    CatalogInForce,
     Cost,
     Decision,
     Delta,
@@ -128,6 +129,14 @@ class Emit:
             headers=h.build(schema=schema_name("breaker")),
         )
 
+    async def catalog(self, event: CatalogInForce) -> None:
+        await self._deliver(
+            self._tools.topic(t.CATALOGS.name),
+            encode(event),
+            key=event.hash.encode(),
+            headers=h.build(schema=schema_name("catalog")),
+        )
+
     async def alert(self, event: Alert) -> None:
         await self._deliver(
             self._tools.topic(t.ALERTS.name),
@@ -164,7 +173,11 @@ class Emit:
             encode(event),
             key=key.encode(),
             headers=h.build(
-                request_id=event.request_id, tenant=event.tenant, role=event.role, schema=schema_name("response")
+                request_id=event.request_id,
+                tenant=event.tenant,
+                attempt=event.attempts,
+                role=event.role,
+                schema=schema_name("response"),
             ),
         )
 

@@ -16,6 +16,7 @@ from pipeline.cli import (
     finetune,
     migrate,
     outage,
+    replay,
     send,
     shadow,
     stages,
@@ -49,6 +50,7 @@ app.command()(usage.usage)
 app.add_typer(shadow.app, name="shadow")
 app.command()(export.export)
 app.command()(finetune.finetune)
+app.command()(replay.replay)
 app.add_typer(outage.app, name="demo")
 app.add_typer(dlq.app, name="dlq")
 app.command()(bench.bench)
