@@ -29,12 +29,14 @@ from pipeline.settings import Settings, environment
 from pipeline.slots import Slot, SlotBusy
 from pipeline.starting import Running, Starter, import_for
 from pipeline.tools import Tools
+from schemas.events import CatalogInForce
 
 log = logging.getLogger(__name__)
 
 CATALOG_POLL_S = 2.0
 HEARTBEAT_S = 2.0
 UNREADY_AFTER_S = 5.0
+DECIDING = "route"
 WITHOUT_KAFKA = frozenset({"sql"})
 
 
@@ -62,12 +64,17 @@ class Host:
         self.running: list[Running] = []
         self._broker_seen = time.monotonic()
         self._has_broker = False
+        self._decides = False
+        self._reloading = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, stages: Sequence[str], port: int | None) -> None:
         self._has_broker = not WITHOUT_KAFKA.issuperset(stages)
         if self._has_broker:
             await self.tools.producers.start()
             await self.tools.scanner.start()
+        self._decides = DECIDING in stages
+        await self._log(self.tools.loaded)
         self.tools.metrics.set("config_info", 1, version=self.tools.loaded.catalog.hash)
         starter = Starter(self._settings, self.tools, self.emit, self.is_ready)
         for name in stages:
@@ -81,8 +88,18 @@ class Host:
             await self.tools.producers.stop()
             await self.tools.scanner.stop()
 
-    def reload(self) -> None:
+    async def reload(self) -> None:
         """Validated whole, then swapped; a bad file leaves the old catalogue in force and says so."""
+        async with self._reloading:
+            await self._reload()
+
+    def reload_soon(self) -> None:
+        """For a signal's handler."""
+        task = asyncio.get_running_loop().create_task(self.reload())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _reload(self) -> None:
         try:
             loaded = load(self._settings.config, environment())
         except CatalogError as error:
@@ -91,9 +108,16 @@ class Host:
         old = self.tools.loaded.catalog
         if (loaded.catalog.providers, loaded.catalog.retry) != (old.providers, old.retry):
             log.warning("providers or retry delays changed: these need a restart of the stages, the rest is in force")
+        await self._log(loaded)
         self.tools.loaded = loaded
         self.tools.metrics.set("config_info", 0, version=old.hash)
         self.tools.metrics.set("config_info", 1, version=loaded.catalog.hash)
+
+    async def _log(self, loaded: LoadedCatalog) -> None:
+        """Before the first decision under it: what was decided can be decided again, also after a kill right now."""
+        if self._decides:
+            catalog = loaded.catalog
+            await self.emit.catalog(CatalogInForce(catalog.hash, catalog.document(), self.tools.now_ms()))
 
     async def watch_catalog(self) -> None:
         """A look at the file's time every few seconds costs nothing and works on every file system."""
@@ -103,7 +127,7 @@ class Host:
             await asyncio.sleep(CATALOG_POLL_S)
             if path.exists() and (changed := path.stat().st_mtime_ns) != seen:
                 seen = changed
-                self.reload()
+                await self.reload()
 
     async def heartbeat(self) -> None:
         """How late this loop runs, and when the broker last answered."""
@@ -167,7 +191,7 @@ async def _live(
     stopping: asyncio.Event,
     _slots: list[Slot],
 ) -> int:
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, host.reload)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, host.reload_soon)
     runner = await admin.serve(host.tools.metrics, host.is_ready, host.refresh, admin_port)
     starting = asyncio.ensure_future(host.start(stages, port))
     stop_asked = asyncio.ensure_future(stopping.wait())

@@ -23,6 +23,7 @@ from schemas.events import (
     Breaker,
     Call,
     Cancel,
+    CatalogInForce,
     Cost,
     Decision,
     Delta,
@@ -134,6 +135,14 @@ class Emit:
             headers=h.build(schema=schema_name("breaker")),
         )
 
+    async def catalog(self, event: CatalogInForce) -> None:
+        await self._deliver(
+            self._tools.topic(t.CATALOGS.name),
+            encode(event),
+            key=event.hash.encode(),
+            headers=h.build(schema=schema_name("catalog")),
+        )
+
     async def alert(self, event: Alert) -> None:
         await self._deliver(
             self._tools.topic(t.ALERTS.name),
@@ -172,6 +181,7 @@ class Emit:
             headers=h.build(
                 request_id=event.request_id,
                 tenant=event.tenant,
+                attempt=event.attempts,
                 role=event.role,
                 run_id=h.run_of(event.role, event.tags),
                 schema=schema_name("response"),

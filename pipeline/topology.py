@@ -38,7 +38,7 @@ FLOW: tuple[Stage, ...] = (
           reads=(t.REQUESTS,), emits=(t.REQUESTS, t.DEAD_LETTERS), logs=(t.ENRICHED,), hands_to="route"),
     Stage("route", "route", "pipeline/agents/route.py", "own the request: decide, forward, park, end",
           reads=(t.RETRIES_DUE,), looks_at=(t.CANCELS, t.RESPONSES, t.IDEMPOTENCY, t.BREAKERS),
-          emits=(t.CALLS, t.RETRIES, t.RESPONSES, t.DELTAS, t.ATTEMPTS), logs=(t.DECISIONS, t.IDEMPOTENCY)),
+          emits=(t.CALLS, t.RETRIES, t.RESPONSES, t.DELTAS, t.ATTEMPTS), logs=(t.DECISIONS, t.IDEMPOTENCY, t.CATALOGS)),
     Stage("call", "call", "pipeline/agents/call.py", "ask the provider, answer the caller",
           reads=(t.CALLS, t.CALLS_BULK), looks_at=(t.CANCELS, t.BREAKERS),
           emits=(t.ATTEMPTS, t.DELTAS, t.RESPONSES, t.DEAD_LETTERS), logs=(t.SIGNALS,)),

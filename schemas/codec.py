@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from io import BytesIO
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import fastavro
@@ -38,6 +38,7 @@ __all__ = [
     "decode_feedback",
     "decode_request",
     "encode",
+    "first_text",
 ]
 
 T = TypeVar("T")
@@ -153,6 +154,22 @@ def datum(event_class: type, raw: bytes | None, *, without: Sequence[str] = ()) 
     return bare
 
 
+def first_text(event_class: type, raw: bytes | None, field: str) -> str | None:
+    """A text among the first fields of an event, without reading the rest; None: not so, `decode` says why."""
+    codec = _codec(event_class)
+    found = _writer(codec, raw) if raw else None
+    if not raw or not isinstance(found, tuple) or found[0] is not codec.latest:
+        return None
+    before, whole = _skippers(codec.name, field)
+    try:
+        start = before(raw, found[1])
+        end = whole(raw, start)
+        size = 1 if raw[start] <= 0x7F else 2  # bytes of its length; longer texts are none that one asks for here
+        return raw[start + size : end].decode() if end <= len(raw) else None
+    except (IndexError, ValueError):
+        return None
+
+
 def _emptied(name: str, field: str, bare: bytes) -> bytes | Undecodable:
     before, whole = _skippers(name, field)
     try:
@@ -165,7 +182,7 @@ def _emptied(name: str, field: str, bare: bytes) -> bytes | Undecodable:
 
 @cache
 def _skippers(name: str, field: str) -> tuple[Skip, Skip]:
-    """Over all fields before an optional one, and over that."""
+    """Over all fields before one, and over that."""
     avsc = list(released(name).values())[-1]
     position = [column["name"] for column in avsc["fields"]].index(field)
     named: dict[str, Skip] = {}
@@ -389,14 +406,18 @@ def _to_datum(cls: type) -> Convert:
 @cache
 def _from_datum(cls: type) -> Convert:
     nested = _nested(cls, _from_datum)
+    values = itemgetter(*(column.name for column in fields(cls)))
+
+    def flat(datum: dict[str, Any]) -> Any:
+        return cls(*values(datum))  # by place, which takes half the time of by name
 
     def from_datum(datum: dict[str, Any]) -> Any:
         for name, convert in nested:
             if datum[name] is not None:
                 datum[name] = convert(datum[name])
-        return cls(**datum)
+        return cls(*values(datum))
 
-    return from_datum
+    return from_datum if nested else flat
 
 
 def _nested(cls: type, of_class: Callable[[type], Convert]) -> tuple[tuple[str, Convert], ...]:

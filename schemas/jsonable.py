@@ -1,15 +1,18 @@
-"""Events as people read them: for `watch`, `explain --json` and examples; no wire format."""
+"""Events as people read them, and back: for `watch`, `explain --json`, rows and examples; no wire format."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import orjson
 
 from schemas.events.ref import TimestampMs
 
-__all__ = ["to_json"]
+__all__ = ["of_json", "to_json"]
+
+E = TypeVar("E")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -23,6 +26,51 @@ def to_json(event: Any) -> dict[str, Any]:
         for column in fields(event)
         for value in (getattr(event, column.name),)
     }
+
+
+def of_json(event: type[E], document: Mapping[str, Any]) -> E:
+    """The event that `to_json` made this of, without what it left out. Raises ValueError, TypeError for another's."""
+    cls: Any = event
+    found: E = cls(**{name: convert(document[name]) for name, convert in _converts(cls) if name in document})
+    return found
+
+
+Convert = Callable[[Any], Any]
+
+
+@cache
+def _converts(event: type) -> tuple[tuple[str, Convert], ...]:
+    hints = get_type_hints(event, include_extras=True)
+    return tuple((column.name, _convert(hints[column.name])) for column in fields(event))
+
+
+def _convert(hint: Any) -> Convert:
+    """What makes a field's value out of JSON; None stays None."""
+    if isinstance(hint, type) and is_dataclass(hint):
+        return lambda value: None if value is None else of_json(hint, value)
+    if hint == TimestampMs or TimestampMs in get_args(hint):
+        return _milliseconds
+    if hint is bytes or bytes in get_args(hint):
+        return lambda value: None if value is None else _bytes_of(value)
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is dict:
+        inner = _convert(arguments[1])
+        return lambda value: {key: inner(item) for key, item in value.items()}
+    if origin is list:
+        inner = _convert(arguments[0])
+        return lambda value: [inner(item) for item in value]
+    nested = [part for part in arguments if isinstance(part, type) and is_dataclass(part)]
+    return _convert(nested[0]) if nested else lambda value: value
+
+
+def _bytes_of(value: Any) -> bytes:
+    return value.encode() if isinstance(value, str) else orjson.dumps(value)
+
+
+def _milliseconds(value: str | int | None) -> int | None:
+    if not isinstance(value, str):
+        return value
+    return (datetime.fromisoformat(value) - _EPOCH) // timedelta(milliseconds=1)
 
 
 @cache

@@ -111,6 +111,16 @@ BREAKERS = Topic(
 IDEMPOTENCY = Topic(
     "idempotency.v1", "idempotency", "tenant/request id", "tenant", DAY_MS, "what a key stood for", compacted=True
 )
+CATALOGS = Topic(
+    "catalogs.v1",
+    "catalog",
+    "hash",
+    "control",
+    400 * DAY_MS,
+    "every catalogue that was in force, for decisions to be made again",
+    compacted=True,
+    terminal=True,
+)
 ALERTS = Topic(
     "alerts.v1",
     "alert",
@@ -159,7 +169,7 @@ FEEDBACK = Topic(
 
 TOPICS: tuple[Topic, ...] = (
     REQUESTS, ENRICHED, DECISIONS, CALLS, CALLS_BULK, ATTEMPTS, RETRIES, RETRIES_DUE, DELTAS, RESPONSES, COSTS, CANCELS,
-    DEAD_LETTERS, IDEMPOTENCY, SIGNALS, BREAKERS, ALERTS, SHADOW_COMPARISONS, SHADOWS, SHADOW_PROGRESS, FEEDBACK,
+    DEAD_LETTERS, IDEMPOTENCY, SIGNALS, BREAKERS, CATALOGS, ALERTS, SHADOW_COMPARISONS, SHADOWS, SHADOW_PROGRESS, FEEDBACK,
 )  # fmt: skip
 
 

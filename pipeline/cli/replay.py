@@ -118,7 +118,36 @@ def _nano_usd(text: str | None) -> int | None:
 
 
 def _decide(asked: Asked) -> Document:
-    raise CliError("--mode decide is not there yet")
+    from pipeline.catalog_file import load
+    from pipeline.core.replaying import run_id
+    from pipeline.operations.redeciding.deciding import History, ReplayFailed, replay_decide
+    from pipeline.operations.redeciding.page import page
+    from pipeline.operations.replaying.history import Progress
+    from pipeline.settings import environment
+
+    policy = None if asked.policy is None else load(asked.policy, environment()).catalog
+    where, reader = connection(asked.settings), _reader(asked.settings)
+    if reader is None and asked.source == "clickhouse":
+        raise CliError("--source clickhouse: no ClickHouse is known")
+    named = run_id("decide", {**_range(asked), "policy": policy.hash if policy else None})
+
+    async def work(told: Told, _since_ms: int) -> Document:
+        question = asked.question
+        try:
+            return await replay_decide(
+                History(where, reader, asked.source), from_ms=question.from_ms, to_ms=question.to_ms, policy=policy,
+                tell=lambda done, total: told(Progress(done, total), {}), tenant=question.tenant,
+            )  # fmt: skip
+        except ReplayFailed as error:
+            raise CliError(str(error)) from None
+        finally:
+            if reader is not None:
+                await reader.close()
+
+    document = carried_out(asked.settings.data_dir, _head(asked, named, policy=policy.hash if policy else None), work)
+    if asked.html is not None:
+        asked.html.write_text(page(document), encoding="utf-8")
+    return document
 
 
 def _send(asked: Asked) -> Document:

@@ -111,11 +111,11 @@ class _Shown:
 
 
 def print_document(document: Document) -> None:
-    """For people: a line per figure."""
+    """For people: a line per figure; lists are for programs, and for the page of a replay."""
     from pipeline.operations.usage import usd
 
     for name, value in document.items():
-        if value is None or value == {}:
+        if value is None or value == {} or isinstance(value, list):
             continue
         shown = usd(value) if name.endswith("_nano_usd") and isinstance(value, int) else value
         if isinstance(shown, dict):

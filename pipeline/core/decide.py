@@ -12,7 +12,8 @@ What is left is ranked: in the route's own order, else by
 
     score = quality prior + preferences - lambda x US cents of this call - mu x seconds to the first token
 
-with ties by name; endpoints that hesitate come after those that do not. Nothing left is a decision too: if no candidate can
+with ties by name; endpoints that hesitate come after those that do not. Where an experiment splits the route, the arm that
+the request is on (`splits`) says who the candidates are. Nothing left is a decision too: if no candidate can
 do what is asked, the request is at fault (`context_length_exceeded`, `invalid_request_error`); `no_eligible_model` if policy
 removed what can; `all_providers_unavailable` if one of them might answer at another time (`retry_at` says when, if anybody
 knows).
@@ -22,11 +23,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.core.breaker import held_back
-from pipeline.core.eligible import eligible, known_sensitivity, requirement_missed
-from pipeline.core.pricing import cost_nano_usd, price_of
-from pipeline.core.rules import NOTHING_REQUIRED, Applied, Facts, applied
-from schemas.catalog import Catalog, Flags, Model, Objective, Route, Tenant
-from schemas.completion import Usage
+from pipeline.core.eligible import known_sensitivity
+from pipeline.core.planning import Arm, Option, Plan, plan_of
+from pipeline.core.pricing import expected_nano_usd
+from pipeline.core.rules import Facts, applied
+from pipeline.core.splits import arm_at, place_of
+from schemas.catalog import Catalog, Tenant
 from schemas.errors import ErrorCode
 from schemas.events import Decision, Enriched, Excluded, Proof, Ranked, View
 from schemas.ids import decision_seed
@@ -55,19 +57,19 @@ class Situation:
     bulk_in_flight: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class _Case:
-    """One decision's arguments, and what follows from them at once."""
+    """One decision's arguments, and what follows from them at once. `arm`: the number of the one that the request is on."""
 
     request: Enriched
-    catalog: Catalog
     situation: Situation
-    tenant: Tenant
-    asked: str
-    route: Route | None
-    rules: Applied
+    plan: Plan
+    arm: int
     tried: frozenset[str]
     larger_than_tokens: int | None
+    is_batch: bool
+    least_context: int
+    expected_output: int
 
 
 def decide(
@@ -92,29 +94,43 @@ def decide(
         cause: first, retry, failover, continuation, parked, shadow or replay.
         larger_than_tokens: only models with a larger context than this.
         target: a model or route that an operator asks in place of what the caller asked for. Rules still see the caller's
-            word, and everything that guards data holds; only the list of what a tenant may ask for does not.
+            word, and everything that guards data holds; only the list of what a tenant may ask for does not. It is not split.
     """
     decision = _blank(request, catalog, situation, attempt=attempt, cause=cause)
+    decision.tried, decision.larger_than_tokens, decision.target = sorted(set(tried)), larger_than_tokens, target
     tenant = catalog.tenant_of(request.tenant)
     if tenant is None:
         return _refuse(decision, ErrorCode.UNKNOWN_TENANT, "the tenant is not in the catalogue")
     asked = request.model if target is None else target
     if asked not in catalog.models and asked not in catalog.routes:
         return _refuse(decision, ErrorCode.MODEL_NOT_FOUND, "no model or route has the name that was asked for")
-    if target is None and asked not in catalog.targets(request.tenant):
+    if target is None and not catalog.may_ask(tenant, asked):
         return _refuse(decision, ErrorCode.MODEL_NOT_ALLOWED, "the tenant may not ask for this model or route")
-    case = _Case(
+    return _choose(decision, _case(request, catalog, situation, decision, tenant))
+
+
+def _case(
+    request: Enriched,
+    catalog: Catalog,
+    situation: Situation,
+    decision: Decision,
+    tenant: Tenant,
+) -> _Case:
+    """`decision` holds the other arguments."""
+    rules = applied(catalog, _facts(request, situation.now_ms))
+    plan = plan_of(catalog, tenant, request, rules, target=decision.target)
+    asked = request.max_tokens
+    return _Case(
         request=request,
-        catalog=catalog,
         situation=situation,
-        tenant=tenant,
-        asked=asked,
-        route=catalog.routes.get(asked) if asked not in catalog.models else None,
-        rules=applied(catalog, _facts(request, situation.now_ms)),
-        tried=frozenset(tried),
-        larger_than_tokens=larger_than_tokens,
+        plan=plan,
+        arm=0 if plan.experiment is None else arm_at(place_of(plan.experiment, request), plan.bounds),
+        tried=frozenset(decision.tried),
+        larger_than_tokens=decision.larger_than_tokens,
+        is_batch=request.priority == "batch",
+        least_context=request.features.input_tokens + (asked or 0),
+        expected_output=_EXPECTED_OUTPUT_TOKENS if asked is None else min(asked, _EXPECTED_OUTPUT_TOKENS),
     )
-    return _choose(decision, case)
 
 
 def _blank(request: Enriched, catalog: Catalog, situation: Situation, *, attempt: int, cause: str) -> Decision:
@@ -130,6 +146,7 @@ def _blank(request: Enriched, catalog: Catalog, situation: Situation, *, attempt
         decided_at=situation.now_ms,
         reason="",
         proof=Proof(sensitivity=request.features.sensitivity),
+        replayable=True,
     )
 
 
@@ -140,12 +157,13 @@ def _refuse(decision: Decision, code: ErrorCode, reason: str) -> Decision:
 
 def _facts(request: Enriched, now_ms: int) -> Facts:
     features = request.features
+    domains = features.domains
     return Facts(
         tenant=request.tenant,
         route=request.model,
         user=request.user,
         tags=request.tags,
-        domain=min(features.domains, key=lambda name: (-features.domains[name], name), default=""),
+        domain=min(domains, key=lambda name: (-domains[name], name)) if domains else "",
         language=features.language,
         operation=request.operation,
         complexity=features.complexity,
@@ -156,112 +174,95 @@ def _facts(request: Enriched, now_ms: int) -> Facts:
 
 
 def _choose(decision: Decision, case: _Case) -> Decision:
-    decision.proof, left = _proof(case), []
-    candidates = case.catalog.candidates_of(case.asked)
-    for name in candidates:
-        decision.view[case.catalog.endpoint_of(name)] = _view(case, name)
-        excluded = _first_failing(case, name)
-        if excluded is None:
-            left.append(name)
-        else:
-            decision.excluded.append(excluded)
-    if not left:
-        return _nothing_left(decision, case, candidates)
-    decision.ranked = _ranked(case, left)
-    decision.chosen = decision.ranked[0].model
-    decision.reason = _why(case, len(left))
+    plan, own = case.plan, case.plan.arms[case.arm]
+    decision.proof.regions, decision.proof.terms = list(plan.regions), list(plan.terms)
+    views = _seen(decision, case)
+    verdicts = [_verdict(case, option, view) for option, view in zip(plan.options, views, strict=True)]
+    decision.excluded = [found for place in own.members if isinstance(found := verdicts[place], Excluded)]
+    ranking = _ranking(plan, own, verdicts, views)
+    if not ranking:
+        _nothing_left(decision, case, views)
+    else:
+        decision.ranked = ranking
+        decision.chosen = ranking[0].model
+        decision.reason = _why(plan, len(ranking))
+        _note_propensity(case, ranking, verdicts, views)
+    if plan.experiment is not None:
+        decision.experiment, decision.arm = plan.experiment.name, own.name
+        decision.reason += f", in arm {own.name} of {plan.experiment.name}"
     return decision
 
 
-def _view(case: _Case, name: str) -> View:
-    known = case.situation.views.get(case.catalog.endpoint_of(name))
-    return known or View(in_flight=case.situation.in_flight.get(case.catalog.models[name].provider, 0))
+def _seen(decision: Decision, case: _Case) -> list[View]:
+    """Log what is known of the candidates, of all arms; their endpoints in order."""
+    situation, views = case.situation, []
+    for option in case.plan.options:
+        view = situation.views.get(option.endpoint)
+        if view is None:
+            view = View(in_flight=situation.in_flight.get(option.provider, 0))
+        views.append(view)
+        decision.view[option.endpoint] = view
+        if option.provider in decision.in_flight:
+            continue
+        if count := situation.in_flight.get(option.provider, 0):
+            decision.in_flight[option.provider] = count
+        if count := situation.bulk_in_flight.get(option.provider, 0):
+            decision.bulk_in_flight[option.provider] = count
+    if situation.off_providers:
+        off = {option.provider for option in case.plan.options} & situation.off_providers
+        decision.off_providers = sorted(off)
+    return views
 
 
-def _proof(case: _Case) -> Proof:
-    """Limits of the tenant and the rules together; if they have nothing in common, the tenant's (nothing is sent)."""
-    own = None if case.tenant.regions is None else frozenset(case.tenant.regions)
-    limits = [limit for limit in (own, case.rules.requires.regions) if limit is not None]
-    regions = frozenset.intersection(*limits) if limits else frozenset[str]()
-    return Proof(
-        sensitivity=case.request.features.sensitivity,
-        regions=sorted(regions or own or ()),
-        terms=sorted({*case.tenant.terms, *case.rules.requires.terms}),
-    )
-
-
-def _first_failing(case: _Case, name: str) -> Excluded | None:
-    for step, check in _STEPS:
-        if reason := check(case, name):
-            return Excluded(model=name, step=step, reason=reason)
-    return None
-
-
-def _incapable(case: _Case, name: str) -> str | None:
-    model, features = case.catalog.models[name], case.request.features
-    if model.operation != case.request.operation:
-        return f"does not answer {case.request.operation}"
-    if model.context_tokens < features.input_tokens + (case.request.max_tokens or 0):
-        return f"{_TOO_SMALL} of {model.context_tokens} tokens is too small"
-    if case.larger_than_tokens is not None and model.context_tokens <= case.larger_than_tokens:
-        return "context is not larger than the one that was too small"
-    needs = {*features.needs, "streaming"} if case.request.stream else {*features.needs}
-    lacking = sorted(needs - _abilities(model) - (_EMULATED if case.route is None else frozenset()))
-    return f"lacks {', '.join(lacking)}" if lacking else None
+def _verdict(case: _Case, option: Option, view: View) -> Ranked | Excluded:
+    """Through the steps; the first that fails says why."""
+    if reason := _incapable(case, option):
+        return Excluded(option.name, "candidates", reason)
+    if option.ineligible:
+        return Excluded(option.name, "eligible", option.ineligible)
+    if reason := _unavailable(case, option, view):
+        return Excluded(option.name, "available", reason)
+    if option.name in case.tried:
+        return Excluded(option.name, "tried", "this request has tried it")
+    if option.ruled_out:
+        return Excluded(option.name, "rules", option.ruled_out)
+    return _scored(case, option)
 
 
 _TOO_SMALL = "context"
-_UNCHECKED = frozenset({"json_mode"})  # adapters emulate it well
-_EMULATED = frozenset({"json_schema"})  # by words in the prompt: for who insists on that model
-_INPUTS = {"image": "vision", "audio": "audio", "pdf": "file"}
 
 
-def _abilities(model: Model) -> frozenset[str]:
-    flags = model.flags
-    switches = {
-        "tools": flags.tools,
-        "json_schema": flags.json_schema,
-        "streaming": flags.streaming,
-        "n": flags.n_max > 1 or _drops(flags, "n"),
-        "logprobs": (flags.logprobs and flags.sampling != "no") or _drops(flags, "logprobs"),
-    }
-    able = {name for name, is_on in switches.items() if is_on}
-    return _UNCHECKED | able | {_INPUTS[kind] for kind in flags.inputs if kind in _INPUTS}
+def _incapable(case: _Case, option: Option) -> str | None:
+    if option.unfit:
+        return option.unfit
+    if option.context_tokens < case.least_context:
+        return f"{_TOO_SMALL} of {option.context_tokens} tokens is too small"
+    if case.larger_than_tokens is not None and option.context_tokens <= case.larger_than_tokens:
+        return "context is not larger than the one that was too small"
+    return option.lacks
 
 
-def _drops(flags: Flags, parameter: str) -> bool:
-    """What the model does not take of this is left out, so nothing is lacking."""
-    return flags.policy.get(parameter, "drop") == "drop"
-
-
-def _ineligible(case: _Case, name: str) -> str | None:
-    return eligible(name, case.catalog, case.tenant, case.request.features.sensitivity, NOTHING_REQUIRED)
-
-
-def _unavailable(case: _Case, name: str) -> str | None:
-    provider = case.catalog.models[name].provider
+def _unavailable(case: _Case, option: Option, view: View) -> str | None:
+    provider = option.provider
     if provider in case.situation.off_providers:
         return f"provider {provider} is off"
-    if _is_overfull(case, provider):
+    if _is_overfull(case, option):
         return f"provider {provider} has too many calls in flight"
-    if _is_batch(case) and _leaves_no_place(case, provider):
+    if case.is_batch and _leaves_no_place(case, option):
         return f"provider {provider} has no place left for batch work"
-    return _held_back(_view(case, name), case.situation.now_ms)
+    why = held_back(view, case.situation.now_ms)
+    return _HELD_BACK[why] if why else None
 
 
-def _is_overfull(case: _Case, provider: str) -> bool:
-    return case.situation.in_flight.get(provider, 0) >= _OVERFULL * case.catalog.providers[provider].max_in_flight
+def _is_overfull(case: _Case, option: Option) -> bool:
+    return case.situation.in_flight.get(option.provider, 0) >= _OVERFULL * option.max_in_flight
 
 
-def _is_batch(case: _Case) -> bool:
-    return case.request.priority == "batch"
-
-
-def _leaves_no_place(case: _Case, provider: str) -> bool:
+def _leaves_no_place(case: _Case, option: Option) -> bool:
     """Batch work takes what interactive calls leave free, never queues in their lane, and has a share at most."""
-    row, situation = case.catalog.providers[provider], case.situation
-    is_full = situation.in_flight.get(provider, 0) >= row.max_in_flight
-    return is_full or situation.bulk_in_flight.get(provider, 0) >= row.bulk_share * row.max_in_flight
+    situation, provider = case.situation, option.provider
+    is_full = situation.in_flight.get(provider, 0) >= option.max_in_flight
+    return is_full or situation.bulk_in_flight.get(provider, 0) >= option.bulk_places
 
 
 _HELD_BACK = {
@@ -272,65 +273,74 @@ _HELD_BACK = {
 }
 
 
-def _held_back(view: View, now_ms: int) -> str | None:
-    why = held_back(view, now_ms)
-    return _HELD_BACK[why] if why else None
+def _scored(case: _Case, option: Option) -> Ranked:
+    output_tokens = min(case.expected_output, option.max_output_tokens)
+    cost = expected_nano_usd(case.request.features.input_tokens, output_tokens, option.price)
+    cents = cost / _NANO_USD_PER_CENT
+    paid = case.plan.lambda_cost * cents + case.plan.mu_latency * _EXPECTED_FIRST_TOKEN_S
+    score = option.quality + option.bonus - paid
+    return Ranked(option.name, score, option.quality, cents, _EXPECTED_FIRST_TOKEN_S, 0.0)
 
 
-def _was_tried(case: _Case, name: str) -> str | None:
-    return "this request has tried it" if name in case.tried else None
+Verdicts = Sequence[Ranked | Excluded]
 
 
-def _ruled_out(case: _Case, name: str) -> str | None:
-    if name in case.rules.exclude:
-        return "excluded by a rule"
-    if case.rules.pins - {name}:
-        return f"rules pin {', '.join(sorted(case.rules.pins))}"
-    model = case.catalog.models[name]
-    return requirement_missed(name, model, case.catalog.providers[model.provider], case.rules.requires)
+def _ranking(plan: Plan, arm: Arm, verdicts: Verdicts, views: Sequence[View]) -> list[Ranked]:
+    """An arm's candidates that are left, the best first. Sorting is stable: an ordered route keeps its order."""
+    left = [(place, found) for place in arm.members if isinstance(found := verdicts[place], Ranked)]
+    if plan.is_ordered:
+        left.sort(key=lambda each: views[each[0]].hesitant)
+    else:
+        left.sort(key=lambda each: (views[each[0]].hesitant, -each[1].score, each[1].model))
+    return [found for _, found in left]
 
 
-_STEPS = (
-    ("candidates", _incapable),
-    ("eligible", _ineligible),
-    ("available", _unavailable),
-    ("tried", _was_tried),
-    ("rules", _ruled_out),
-)
-_POLICY = (_incapable, _ineligible, _ruled_out)
+def _note_propensity(case: _Case, ranking: list[Ranked], verdicts: Verdicts, views: Sequence[View]) -> None:
+    """How likely each model was to be chosen here: the shares of all arms that would have chosen it."""
+    if case.plan.experiment is None:
+        ranking[0].propensity = 1.0
+        return
+    for number, arm in enumerate(case.plan.arms):
+        first = ranking if number == case.arm else _ranking(case.plan, arm, verdicts, views)
+        if first:
+            first[0].propensity += arm.share
 
 
-def _nothing_left(decision: Decision, case: _Case, candidates: Sequence[str]) -> Decision:
-    permitted = [name for name in candidates if not any(check(case, name) for check in _POLICY)]
+def _nothing_left(decision: Decision, case: _Case, views: Sequence[View]) -> None:
+    places = case.plan.arms[case.arm].members
+    options = [(case.plan.options[place], views[place]) for place in places]
+    permitted = [(option, view) for option, view in options if option.is_permitted and not _incapable(case, option)]
     if permitted:
-        decision.retry_at = min((at for name in permitted if (at := _available_at(case, name))), default=None)
-        return _refuse(decision, ErrorCode.ALL_PROVIDERS_UNAVAILABLE, "no permitted model is available now")
-    if all(row.step == "candidates" for row in decision.excluded) and decision.excluded:
-        return _asks_too_much(decision)
-    return _refuse(decision, ErrorCode.NO_ELIGIBLE_MODEL, "policy and capabilities leave no model")
+        times = (_available_at(case, option, view) for option, view in permitted)
+        decision.retry_at = min((at for at in times if at is not None), default=None)
+        _refuse(decision, ErrorCode.ALL_PROVIDERS_UNAVAILABLE, "no permitted model is available now")
+    elif decision.excluded and all(row.step == "candidates" for row in decision.excluded):
+        _asks_too_much(decision)
+    else:
+        _refuse(decision, ErrorCode.NO_ELIGIBLE_MODEL, "policy and capabilities leave no model")
 
 
 _RAMP_STEP_MS = 1_000
 _LONGEST_BATCH_WAIT_MS = 30_000
 
 
-def _available_at(case: _Case, name: str) -> int | None:
+def _available_at(case: _Case, option: Option, view: View) -> int | None:
     """When the endpoint may take a call; None where nobody can say: it is off, or was given up.
 
     Interactive requests do not wait in a queue that is full: for them it has no time.
     """
-    view, now_ms, provider = _view(case, name), case.situation.now_ms, case.catalog.models[name].provider
-    if provider in case.situation.off_providers or name in case.tried:
+    now_ms = case.situation.now_ms
+    if option.provider in case.situation.off_providers or option.name in case.tried:
         return None
-    if _is_batch(case) and _leaves_no_place(case, provider):
+    if case.is_batch and _leaves_no_place(case, option):
         return now_ms + _batch_wait_ms(case)
-    if _is_overfull(case, provider):
+    if _is_overfull(case, option):
         return None
     if view.breaker == "open":  # a rest that is over waits for health's next word
         return None if view.open_until is None else max(view.open_until, now_ms + _RAMP_STEP_MS)
     if view.breaker == "half_open":
         return now_ms + _RAMP_STEP_MS
-    return max(now_ms + _RAMP_STEP_MS, view.limited_until or 0) if _held_back(view, now_ms) else None
+    return max(now_ms + _RAMP_STEP_MS, view.limited_until or 0) if held_back(view, now_ms) else None
 
 
 def _batch_wait_ms(case: _Case) -> int:
@@ -339,50 +349,16 @@ def _batch_wait_ms(case: _Case) -> int:
     return min(max(_RAMP_STEP_MS, waited_ms // 4), _LONGEST_BATCH_WAIT_MS)
 
 
-def _asks_too_much(decision: Decision) -> Decision:
+def _asks_too_much(decision: Decision) -> None:
     reasons = sorted({row.reason for row in decision.excluded})
     is_too_long = any(reason.startswith(_TOO_SMALL) for reason in reasons)
     code = ErrorCode.CONTEXT_LENGTH_EXCEEDED if is_too_long else ErrorCode.INVALID_REQUEST_ERROR
-    return _refuse(decision, code, f"no model that was asked for can take this request: {'; '.join(reasons)}")
+    _refuse(decision, code, f"no model that was asked for can take this request: {'; '.join(reasons)}")
 
 
-def _ranked(case: _Case, names: Sequence[str]) -> list[Ranked]:
-    route = case.route
-    objective = (route and route.objective) or Objective()
-    weights = objective.overridden_by(case.tenant.objective)
-    ranked = [_scored(case, name, weights) for name in names]
-    if route is None or not route.is_ordered:
-        ranked.sort(key=lambda each: (-each.score, each.model))
-    ranked.sort(key=lambda each: _view(case, each.model).hesitant)
-    ranked[0].propensity = 1.0
-    return ranked
-
-
-def _scored(case: _Case, name: str, weights: Objective) -> Ranked:
-    cents = _expected_cents(case, name)
-    quality = case.catalog.models[name].quality_prior
-    paid = weights.lambda_cost * cents + weights.mu_latency * _EXPECTED_FIRST_TOKEN_S
-    return Ranked(
-        model=name,
-        score=quality + case.rules.bonus.get(name, 0.0) - paid,
-        quality=quality,
-        cents=cents,
-        latency_s=_EXPECTED_FIRST_TOKEN_S,
-        propensity=0.0,
-    )
-
-
-def _expected_cents(case: _Case, name: str) -> float:
-    limits = [_EXPECTED_OUTPUT_TOKENS, case.catalog.models[name].max_output_tokens]
-    if case.request.max_tokens is not None:
-        limits.append(case.request.max_tokens)
-    usage = Usage(input_tokens=case.request.features.input_tokens, output_tokens=min(limits))
-    return cost_nano_usd(usage, price_of(case.catalog, name)) / _NANO_USD_PER_CENT
-
-
-def _why(case: _Case, left: int) -> str:
-    if case.route is None:
+def _why(plan: Plan, left: int) -> str:
+    if plan.route is None:
         return "the model that was asked for"
-    if case.route.is_ordered:
+    if plan.is_ordered:
         return "first in the route's order that may answer"
     return f"best score of {left}" if left > 1 else "the only candidate left"

@@ -28,10 +28,10 @@ def eligible(model: str, catalog: Catalog, tenant: Tenant, sensitivity: str, req
 
 def known_sensitivity(said: str) -> Sensitivity:
     """The level of that name; restricted for a name that is none."""
-    try:
-        return Sensitivity(said)
-    except ValueError:
-        return Sensitivity.RESTRICTED
+    return _LEVELS.get(said, Sensitivity.RESTRICTED)
+
+
+_LEVELS = {level.value: level for level in Sensitivity}
 
 
 def requirement_missed(name: str, model: Model, provider: Provider, requires: Requires) -> str | None:

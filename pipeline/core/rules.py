@@ -6,6 +6,8 @@ nothing, and so does a pin that is no candidate.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
 
 from schemas.catalog import Catalog, Operation, Require, Rule, Sensitivity, When
 
@@ -17,7 +19,7 @@ _DAY_MS = 24 * _HOUR_MS
 _EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Facts:
     """What rules may ask about a request; `domain` is the most likely one, empty where unknown."""
 
@@ -57,26 +59,37 @@ NOTHING_REQUIRED = Requires()
 
 @dataclass(slots=True, frozen=True)
 class Applied:
-    """What the matching rules do together; `bonus` per model; `names` says which they were."""
+    """What the matching rules do together; `bonus` per model; `names` and `numbers` (places in the list) say which they were."""
 
     requires: Requires = NOTHING_REQUIRED
     bonus: Mapping[str, float] = field(default_factory=dict)
     exclude: frozenset[str] = frozenset()
     pins: frozenset[str] = frozenset()
     names: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
 
 
 def applied(catalog: Catalog, facts: Facts) -> Applied:
-    matching = [
-        (rule.name or str(index), rule) for index, rule in enumerate(catalog.rules) if _matches(rule.when, facts)
-    ]
+    """What the rules that match do together; the same object for the same rules of the same catalogue."""
+    book = _book_of(catalog)
+    matching = tuple([index for index, holds in enumerate(book.conditions) if holds(facts)])
+    found = book.kept.get(matching)
+    if found is None:
+        if len(book.kept) >= _KEPT_COMBINATIONS:
+            book.kept.clear()
+        found = book.kept[matching] = _together([(index, catalog.rules[index]) for index in matching])
+    return found
+
+
+def _together(matching: list[tuple[int, Rule]]) -> Applied:
     rules = [rule for _, rule in matching]
     return Applied(
         requires=_required([rule.require for rule in rules if rule.require is not None]),
         bonus=_bonuses(rules),
         exclude=frozenset(model for rule in rules for model in rule.exclude or ()),
         pins=frozenset(rule.pin for rule in rules if rule.pin is not None),
-        names=tuple(name for name, _ in matching),
+        names=tuple(rule.name or str(index) for index, rule in matching),
+        numbers=tuple(index for index, _ in matching),
     )
 
 
@@ -102,22 +115,61 @@ def _bonuses(rules: list[Rule]) -> dict[str, float]:
     return bonus
 
 
-def _matches(when: When, facts: Facts) -> bool:
-    return all(check(when, facts) for check in _CONDITIONS)
+Condition = Callable[[Facts], bool]
 
 
-_CONDITIONS: tuple[Callable[[When, Facts], bool], ...] = (
-    lambda when, facts: when.tenant is None or facts.tenant in when.tenant,
-    lambda when, facts: when.route is None or facts.route in when.route,
-    lambda when, facts: when.user is None or facts.user in when.user,
-    lambda when, facts: all(facts.tags.get(name) == value for name, value in (when.tags or {}).items()),
-    lambda when, facts: when.domain is None or facts.domain in when.domain,
-    lambda when, facts: when.language is None or facts.language in when.language,
-    lambda when, facts: when.operation is None or facts.operation == when.operation,
-    lambda when, facts: when.complexity_below is None or facts.complexity < when.complexity_below,
-    lambda when, facts: when.complexity_at_least is None or facts.complexity >= when.complexity_at_least,
-    lambda when, facts: when.sensitivity_at_least is None or facts.sensitivity >= when.sensitivity_at_least,
-    lambda when, facts: when.input_tokens_at_least is None or facts.input_tokens >= when.input_tokens_at_least,
-    lambda when, facts: when.hours_of_day is None or facts.hour in when.hours_of_day,
-    lambda when, facts: when.weekdays is None or facts.weekday in when.weekdays,
-)
+def _has_tags(tags: Mapping[str, str]) -> Condition:
+    return lambda facts: all(facts.tags.get(name) == value for name, value in tags.items())
+
+
+def _is_one_of(levels: frozenset[Sensitivity]) -> Condition:
+    return lambda facts: facts.sensitivity in levels
+
+
+_CONDITIONS: dict[str, Callable[[Any], Condition]] = {
+    "tenant": lambda names: lambda facts: facts.tenant in names,
+    "route": lambda names: lambda facts: facts.route in names,
+    "user": lambda names: lambda facts: facts.user in names,
+    "tags": _has_tags,
+    "domain": lambda names: lambda facts: facts.domain in names,
+    "language": lambda names: lambda facts: facts.language in names,
+    "operation": lambda name: lambda facts: facts.operation == name,
+    "complexity_below": lambda limit: lambda facts: facts.complexity < limit,
+    "complexity_at_least": lambda limit: lambda facts: facts.complexity >= limit,
+    "sensitivity_at_least": lambda least: _is_one_of(frozenset(level for level in Sensitivity if level >= least)),
+    "input_tokens_at_least": lambda count: lambda facts: facts.input_tokens >= count,
+    "hours_of_day": lambda hours: lambda facts: facts.hour in hours,
+    "weekdays": lambda days: lambda facts: facts.weekday in days,
+}
+"""By attribute of `When`: what is said -> whether it holds. What a rule does not say is not asked."""
+
+
+@dataclass(slots=True)
+class _Book:
+    """A catalogue's rules, ready to be asked, and what combinations of them do."""
+
+    conditions: tuple[Condition, ...]
+    kept: dict[tuple[int, ...], Applied] = field(default_factory=dict)
+
+
+_KEPT_BOOKS, _KEPT_COMBINATIONS = 64, 4_096
+_books: dict[str, _Book] = {}
+
+
+def _book_of(catalog: Catalog) -> _Book:
+    book = _books.get(catalog.hash)
+    if book is None:
+        if len(_books) >= _KEPT_BOOKS:
+            _books.clear()
+        book = _books[catalog.hash] = _Book(tuple(_condition(rule.when) for rule in catalog.rules))
+    return book
+
+
+def _condition(when: When) -> Condition:
+    """All that is said, as one question: loops over conditions take twice as long."""
+    said = ((make, getattr(when, name)) for name, make in _CONDITIONS.items())
+    return reduce(_both, [make(value) for make, value in said if value is not None] or [lambda _: True])
+
+
+def _both(one: Condition, other: Condition) -> Condition:
+    return lambda facts: one(facts) and other(facts)

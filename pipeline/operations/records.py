@@ -20,7 +20,7 @@ async def consumer(bootstrap: str, options: Mapping[str, Any]) -> AsyncIterator[
     """A consumer that is assigned by hand."""
     client = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest",
-        max_partition_fetch_bytes=MAX_BYTES, **options,
+        **{"max_partition_fetch_bytes": MAX_BYTES, **options},
     )  # fmt: skip
     await client.start()
     try:

@@ -111,6 +111,21 @@ class Catalog(Part):
         content = self.model_dump(mode="json")
         return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
+    def document(self) -> bytes:
+        """The content as JSON in the file's order; `Catalog.model_validate_json` reads it back, with the same hash."""
+        return self.model_dump_json().encode()
+
+    @classmethod
+    def of_document(cls, document: bytes, known_as: str) -> "Catalog":
+        """A catalogue of the log, under the hash that it had: later releases know more defaults, which would change it.
+
+        Raises:
+            ValueError: It is none that this release can read.
+        """
+        catalog = cls.model_validate_json(document)
+        catalog.__dict__["hash"] = known_as
+        return catalog
+
     def tenant_of(self, name: str) -> Tenant | None:
         return self.tenants.get(name)
 
@@ -119,12 +134,14 @@ class Catalog(Part):
         known = self.tenants.get(tenant)
         if known is None:
             return frozenset()
-        if EVERYTHING in known.routes:
-            return frozenset(self.routes) | frozenset(self.models)
-        return frozenset(known.routes)
+        return frozenset(name for name in (*self.routes, *self.models) if self.may_ask(known, name))
+
+    def may_ask(self, tenant: Tenant, target: str) -> bool:
+        """Whether the tenant may ask for a route or model by this name."""
+        return target in tenant.routes or EVERYTHING in tenant.routes
 
     def candidates_of(self, target: str) -> tuple[str, ...]:
-        """The models that a route or model's name stands for, in the file's order; KeyError for neither.
+        """The models that a route or model's name stands for, in its order; KeyError for neither.
 
         Names only: regions, terms, clearance and capabilities are decided elsewhere.
         """
@@ -134,8 +151,8 @@ class Catalog(Part):
         return route.order or self.expand(route.candidates)
 
     def expand(self, candidates: tuple[str, ...]) -> tuple[str, ...]:
-        """`*` stands for all chat models; each model once."""
-        chat = [name for name, model in self.models.items() if model.operation == "chat"]
+        """`*` stands for all chat models, by name: nothing that is decided hangs on the layout of a file. Each model once."""
+        chat = sorted(name for name, model in self.models.items() if model.operation == "chat")
         named = [name for entry in candidates for name in (chat if entry == EVERYTHING else [entry])]
         return tuple(dict.fromkeys(named))
 

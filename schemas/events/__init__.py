@@ -10,6 +10,7 @@ from schemas.events.attempt import Attempt, AttemptError
 from schemas.events.breaker import Breaker
 from schemas.events.call import Call, Prefix, Price, Tier
 from schemas.events.cancel import Cancel
+from schemas.events.catalog_in_force import CatalogInForce
 from schemas.events.cost import Cost
 from schemas.events.decision import Decision, Excluded, Proof, Ranked, View
 from schemas.events.delta import Delta
@@ -44,6 +45,7 @@ EVENTS: dict[str, type] = {
     "shadow-order": ShadowOrder,
     "shadow-progress": ShadowProgress,
     "feedback": Feedback,
+    "catalog": CatalogInForce,
 }
 """Event name (as in `<event>.v<N>.avsc` and the `schema` header) -> today's model."""
 
@@ -55,6 +57,7 @@ __all__ = [
     "Breaker",
     "Call",
     "Cancel",
+    "CatalogInForce",
     "Cost",
     "Decision",
     "Delta",

@@ -59,6 +59,11 @@ class Decision:
     """`attempt` is the attempt that it leads to (first 1); `chosen` is a model or empty; `error_code` says why it is empty.
 
     `retry_at`: where nobody is available, when somebody may be.
+
+    What else `decide` saw, so that it can decide again: `in_flight` and `bulk_in_flight` of the candidates' providers that
+    have any, candidates' providers that were off, models that this request had given up, the context that was too small,
+    and `target`: what an operator asked for in place of the caller's word. `replayable`: all of it is here; records before
+    v4 lack it.
     """
 
     request_id: str
@@ -79,3 +84,11 @@ class Decision:
     excluded: list[Excluded] = field(default_factory=list)
     arm: str | None = None
     retry_at: TimestampMs | None = None
+    experiment: str | None = None
+    in_flight: dict[str, int] = field(default_factory=dict)
+    bulk_in_flight: dict[str, int] = field(default_factory=dict)
+    off_providers: list[str] = field(default_factory=list)
+    tried: list[str] = field(default_factory=list)
+    larger_than_tokens: int | None = None
+    target: str | None = None
+    replayable: bool = False

@@ -77,6 +77,7 @@ class Place:
     admin: str
     pids: dict[str, int]
     sink_port: int | None
+    kafka: str
 
 
 @contextlib.asynccontextmanager
@@ -97,6 +98,7 @@ async def place(folder: Path) -> AsyncIterator[Place]:
             str(said["admin"]),
             _pids(running, simulator),
             running.admin_ports.get("sink#0"),
+            running.bootstrap,
         )
     finally:
         if platform is not None:

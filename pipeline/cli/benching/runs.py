@@ -10,6 +10,7 @@ from pipeline.cli.benching.away import backlog, clickhouse_away, freshness
 from pipeline.cli.benching.load import Callers, Outcomes, Wish, percentile
 from pipeline.cli.benching.mirrored import mirrored
 from pipeline.cli.benching.place import FAILOVER, Place
+from pipeline.cli.benching.replay import replay
 from pipeline.cli.benching.usage import Meter, ours
 
 Run = dict[str, Any]
@@ -27,10 +28,13 @@ class Extent:
     rounds: int
     idle_s: float
     away_s: float
+    replayed: int
 
 
-FULL = Extent(warm_up_s=10, one_at_a_time=150, seconds=15, direct_s=5, rounds=2, idle_s=10, away_s=300)
-QUICK = Extent(warm_up_s=4, one_at_a_time=40, seconds=5, direct_s=3, rounds=1, idle_s=5, away_s=10)
+FULL = Extent(
+    warm_up_s=10, one_at_a_time=150, seconds=15, direct_s=5, rounds=2, idle_s=10, away_s=300, replayed=100_000
+)
+QUICK = Extent(warm_up_s=4, one_at_a_time=40, seconds=5, direct_s=3, rounds=1, idle_s=5, away_s=10, replayed=10_000)
 
 
 async def measure(place: Place, callers: Callers, extent: Extent) -> AsyncIterator[Run]:
@@ -49,6 +53,7 @@ async def measure(place: Place, callers: Callers, extent: Extent) -> AsyncIterat
         yield await freshness(place, callers, seconds=extent.seconds)
         yield await backlog(place, callers, seconds=extent.seconds)
         yield await clickhouse_away(place, callers, seconds=extent.seconds, away_s=extent.away_s)
+    yield await replay(place, extent.replayed)
     yield await idle(place, extent)
 
 

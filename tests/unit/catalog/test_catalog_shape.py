@@ -131,7 +131,7 @@ def test_targets_are_what_a_tenant_may_ask_for() -> None:
 def test_candidates_stand_for_models_in_order() -> None:
     catalog = load(DEFAULT, {}).catalog
     assert catalog.candidates_of("steady") == ("gpt-4.1-mini", "qwen3-edge-8b")
-    chat = tuple(name for name, model in catalog.models.items() if model.operation == "chat")
+    chat = tuple(sorted(name for name, model in catalog.models.items() if model.operation == "chat"))
     assert catalog.candidates_of("auto") == chat
     assert catalog.candidates_of("gpt-4.1") == ("gpt-4.1",)
     assert catalog.expand(("qwen3-edge-8b", "*"))[0] == "qwen3-edge-8b"
@@ -272,3 +272,25 @@ def test_a_document_with_equal_keys_is_not_read(tmp_path: Any) -> None:
     path.write_text("a: 1\na: 2\n")
     with pytest.raises(Exception, match="stands twice"):
         read_document(path)
+
+
+def test_a_catalogue_comes_back_from_its_document_under_the_hash_that_it_had() -> None:
+    catalog = load(DEFAULT, {}).catalog
+    again = Catalog.of_document(catalog.document(), catalog.hash)
+    assert (again, again.hash) == (catalog, catalog.hash)
+    assert list(again.models) == list(catalog.models)
+    assert Catalog.model_validate_json(catalog.document()).hash == catalog.hash
+    assert Catalog.of_document(catalog.document(), "of-another-release").hash == "of-another-release"
+
+
+def test_the_document_of_a_catalogue_names_variables_and_holds_no_key() -> None:
+    keys = {"OPENAI_API_KEY": "sk-secret-of-openai", "ACME_KEYS": "mr_secret-key-of-acme-0123456789"}
+    document = load(DEFAULT, keys).catalog.document().decode()
+    assert "OPENAI_API_KEY" in document
+    assert not any(value in document for value in keys.values())
+
+
+def test_nothing_that_is_decided_hangs_on_the_order_of_the_models_in_the_file() -> None:
+    catalog = load(DEFAULT, {}).catalog
+    turned = catalog.model_copy(update={"models": dict(reversed(catalog.models.items()))})
+    assert turned.expand(("*",)) == catalog.expand(("*",))

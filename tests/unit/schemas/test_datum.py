@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from schema_examples import IDS, PATHS, event_of, every_event
 
 from schemas.avro_schema import released
-from schemas.codec import SCHEMA_IDS, Undecodable, _codec, _parse, datum, decode, encode
-from schemas.events import Attempt, Breaker, Enriched, Feedback, Response
+from schemas.codec import SCHEMA_IDS, Undecodable, _codec, _parse, datum, decode, encode, first_text
+from schemas.events import Attempt, Breaker, Cancel, Enriched, Feedback, Response, RouteInfo, Timings
 
 WITH_BODIES = [event for event in every_event() if isinstance(event, Enriched | Response)]
 
@@ -88,3 +88,32 @@ def test_any_bytes_make_a_datum_or_a_reason(raw: bytes) -> None:
     header = encode(WITH_BODIES[0])[:10]
     for value in (raw, header + raw):
         assert isinstance(datum(type(WITH_BODIES[0]), value, without=("body",)), bytes | Undecodable)
+
+
+@pytest.mark.parametrize("request_id", ["r", "r" * 100], ids=["short", "long"])
+def test_a_text_in_front_is_read_without_the_rest(request_id: str) -> None:
+    response = Response(request_id, "acme", "chat", "ok", 1, 2, RouteInfo(), Timings(), body=b"x" * 1_000)
+    raw = encode(response)
+    assert first_text(Response, raw, "outcome") == "ok"
+    assert first_text(Response, raw, "request_id") == request_id
+    assert first_text(Response, raw[:40], "outcome") in ("ok", None)
+
+
+@pytest.mark.parametrize(
+    "raw", [None, b"", b"{}", b"\xc3\x01", b"\xc3\x01" + b"\x07" * 8, encode(Cancel("r", "t", "x", 1))]
+)
+def test_what_is_no_such_event_has_no_text_in_front(raw: bytes | None) -> None:
+    assert first_text(Response, raw, "outcome") is None
+
+
+def test_a_text_in_front_that_breaks_off_is_none() -> None:
+    raw = encode(Response("r", "acme", "chat", "error", 1, 2, RouteInfo(), Timings()))
+    whole = raw.index(b"error") + len("error")
+    assert first_text(Response, raw[:whole], "outcome") == "error"
+    assert all(first_text(Response, raw[:size], "outcome") is None for size in range(10, whole))
+
+
+def test_the_first_fields_of_an_older_version_are_not_guessed() -> None:
+    latest = encode(Response("r", "acme", "chat", "ok", 1, 2, RouteInfo(), Timings()))
+    older = next(iter(_codec(Response).readers))
+    assert first_text(Response, latest[:2] + older + latest[10:], "outcome") is None
