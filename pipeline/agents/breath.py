@@ -7,8 +7,8 @@ __all__ = ["Breath"]
 _EVERY_S = 0.05
 _LATE_S = 0.01
 """A loop that is less late has time to spare."""
-_TIMES = 5
-_LONGEST_S = 0.25
+_TIMES = 10
+_LONGEST_S = 0.5
 _FADES = 0.8
 
 

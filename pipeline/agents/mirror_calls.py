@@ -62,12 +62,17 @@ class MirrorCalls:
         """For ever."""
         while True:
             self._changed.clear()
+            full: set[str] = set()
             for attempt_id, (pair, leg) in list(self._waiting.items()):
                 if leg.state is not LegState.WAITING or leg.attempt_id != attempt_id:
                     self._waiting.pop(attempt_id, None)
-                elif self.is_open and self._has_place(leg.model):
+                elif not self.is_open or leg.model in full:
+                    continue
+                elif self._has_place(leg.model):
                     self._waiting.pop(attempt_id, None)
                     await self._order(pair, leg)
+                else:
+                    full.add(leg.model)
             await self._changed.wait()
 
     async def recover(self, pair: Pair, started: Attempt, partition: int) -> None:
