@@ -183,10 +183,11 @@ class CallStage:
             return
         life = self._lives
         await self._place(call)
-        if self._is_draining or life != self._lives or call.attempt_id in self._seen:
-            # Un-acked: given back after the restart, or delivered again after the rebalance. A copy of it has begun: done.
-            self._slots[call.provider].release(is_bulk=call.role in BULK_ROLES)
-            if not self._is_draining and life == self._lives:
+        if self._is_draining:
+            return  # un-acked: given back after the restart
+        if call.role in BULK_ROLES and (life != self._lives or call.attempt_id in self._seen):
+            self._slots[call.provider].release(is_bulk=True)
+            if life == self._lives:  # a copy of it has begun; else it is delivered again
                 self._app.ack(record.topic, record.partition, record.offset)
             return
         self._seen[call.attempt_id] = time.monotonic()
