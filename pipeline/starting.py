@@ -129,7 +129,7 @@ class Starter:
         stage = CallStage(self._tools, self._emit, app, self._drivers(names), sensing)
         for name in names:  # an agent each: a provider whose places are all taken must not hold up the others
             app.agent(f"call-{name}", [self._tools.topic(t.CALLS.named(provider=name))], stage.handle)
-            app.agent(f"bulk-{name}", [self._tools.topic(t.CALLS_BULK.named(provider=name))], stage.handle)
+            app.agent(f"bulk-{name}", [self._tools.topic(t.CALLS_BULK.named(provider=name))], stage.handle_bulk)
         tails = [self._tail([t.CANCELS], stage.cancel), self._tail([t.BREAKERS], stage.breaker_changed, since_ms=0)]
         running = await self._faust("call", app, tails, drain=stage.drain)
         app.spawn(stage.breath.watch())

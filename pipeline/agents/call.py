@@ -82,6 +82,8 @@ class CallStage:
         self._seen: OrderedDict[str, float] = OrderedDict()
         self._cancelled: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._is_draining = False
+        self._lives = 0
+        self._bulk_turn = asyncio.Lock()
         app.on_assigned = self._assigned
         app.on_revoked = self._revoked
 
@@ -93,6 +95,14 @@ class CallStage:
         for record in batch.records:
             if record.offset >= end:
                 await self._accept(record)
+
+    async def handle_bulk(self, batch: Batch) -> None:
+        """As `handle`, but nothing waits here: an agent that does holds up every topic once its buffer is full."""
+        end = self._ends.get((batch.topic, batch.partition), 0)
+        await asyncio.gather(*(self._give_back(record) for record in batch.records if record.offset < end))
+        for record in batch.records:
+            if record.offset >= end:
+                self._app.spawn(self._accept(record))
 
     def cancel(self, record: Any) -> None:
         """A record of `cancels` (read without a group by every process): close the upstream at once."""
@@ -136,6 +146,7 @@ class CallStage:
         return counts
 
     async def _assigned(self, partitions: dict[tuple[str, int], Assigned]) -> None:
+        self._lives += 1
         self._ends = {place: assigned.end for place, assigned in partitions.items()}
         for name, slots in self._slots.items():
             topic = self._tools.topic(t.CALLS.named(provider=name))
@@ -170,9 +181,15 @@ class CallStage:
         if call.attempt_id in self._seen:
             self._app.ack(record.topic, record.partition, record.offset)
             return
+        life = self._lives
         await self._place(call)
         if self._is_draining:
             return  # un-acked: given back after the restart
+        if call.role in BULK_ROLES and (life != self._lives or call.attempt_id in self._seen):
+            self._slots[call.provider].release(is_bulk=True)
+            if life == self._lives:  # a copy of it has begun; else it is delivered again
+                self._app.ack(record.topic, record.partition, record.offset)
+            return
         self._seen[call.attempt_id] = time.monotonic()
         _forget(self._seen, MEMORY_S)
         flight = InFlight(call, self._phase(call, "started"), (record.topic, record.partition, record.offset))
@@ -183,7 +200,8 @@ class CallStage:
     async def _place(self, call: Call) -> None:
         slots = self._slots[call.provider]
         if call.role in BULK_ROLES:
-            await self.breath.pause()
+            async with self._bulk_turn:
+                await self.breath.pause()
             await slots.take_bulk()
         else:
             await slots.take()
