@@ -1,7 +1,7 @@
 """Emit: the one place that turns outcomes into records, on the right producer, and counts them.
 
 Every method returns when the broker has acked: only then may the input be acked. What somebody waits for goes out at once,
-books and logs (`soon`) in batches of 25 ms.
+books, logs and all that belongs to bulk calls (`soon`) in batches of 25 ms.
 """
 
 import time
@@ -36,12 +36,10 @@ from schemas.events import (
     ShadowProgress,
     Signal,
 )
+from schemas.roles import BULK_ROLES
 
 INTERNAL = "internal"
 """The reason of a dead letter that is our own mistake."""
-
-SHADOW = "shadow"
-"""The role of the answers that nobody gets."""
 
 CEILING = 50
 CEILING_S = 10.0
@@ -84,12 +82,8 @@ class Emit:
         )
 
     async def call(self, event: Call) -> None:
-        await self._order(t.CALLS, event)
-
-    async def bulk_call(self, event: Call) -> None:
-        await self._order(t.CALLS_BULK, event)
-
-    async def _order(self, lane: t.Topic, event: Call) -> None:
+        is_bulk = event.role in BULK_ROLES
+        lane = t.CALLS_BULK if is_bulk else t.CALLS
         await self._deliver(
             self._tools.topic(lane.named(provider=event.provider)),
             encode(event),
@@ -101,6 +95,7 @@ class Emit:
                 deadline_ms=event.deadline_at,
                 schema=schema_name("call"),
             ),
+            soon=is_bulk,
         )
 
     async def attempt(self, event: Attempt, key: str) -> None:
@@ -117,6 +112,7 @@ class Emit:
                 role=event.role,
                 schema=schema_name("attempt"),
             ),
+            soon=event.role in BULK_ROLES,
         )
 
     async def signal(self, event: Signal) -> None:
@@ -171,7 +167,7 @@ class Emit:
         )
 
     async def response(self, event: Response, key: str) -> Delivered:
-        if event.role != SHADOW:
+        if event.role not in BULK_ROLES:
             code = event.error.code if event.error else "ok"
             self._tools.metrics.count("outcomes_total", code=code, route=event.route.policy)
         return await self._deliver(
@@ -186,6 +182,7 @@ class Emit:
                 run_id=h.run_of(event.role, event.tags),
                 schema=schema_name("response"),
             ),
+            soon=event.role in BULK_ROLES,
         )
 
     async def delta(self, event: Delta) -> None:

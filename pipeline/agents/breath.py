@@ -4,6 +4,9 @@ import asyncio
 
 __all__ = ["Breath"]
 
+_GAP_S = 0.01
+"""Between two that come together: each costs the loop a few milliseconds, and others want it in between."""
+
 _EVERY_S = 0.05
 _LATE_S = 0.01
 """A loop that is less late has time to spare."""
@@ -29,9 +32,8 @@ class Breath:
 
     @property
     def pause_s(self) -> float:
-        return min(_LONGEST_S, _TIMES * self.late_s) if self.late_s > _LATE_S else 0.0
+        return min(_LONGEST_S, _TIMES * self.late_s) if self.late_s > _LATE_S else _GAP_S
 
     async def pause(self) -> None:
         """The longer, the later it is; never so long that nothing goes on."""
-        if self.pause_s:
-            await asyncio.sleep(self.pause_s)
+        await asyncio.sleep(self.pause_s)

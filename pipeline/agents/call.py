@@ -29,7 +29,7 @@ from connectors.providers.driver import CallResult, Driver
 from pipeline.agents.breath import Breath
 from pipeline.agents.deltas import DeltaWriter
 from pipeline.agents.endings import answer_of, failed, finished, held_back, interrupted, left_open, not_sent, phase_of
-from pipeline.agents.endpoints import BULK_ROLES, REQUEST_ROLES, endpoint_of
+from pipeline.agents.endpoints import endpoint_of
 from pipeline.agents.sensing import Sensing
 from pipeline.agents.slots import Slots
 from pipeline.core.continuation import Continuation, continued
@@ -42,6 +42,7 @@ from schemas.codec import Undecodable, decode, decode_request
 from schemas.completion import Answer, Usage
 from schemas.errors import EVACUATED
 from schemas.events import Attempt, Call, Ref, Request
+from schemas.roles import BULK_ROLES, REQUEST_ROLES
 
 MEMORY_S = 600
 CANCELLED_S = 900

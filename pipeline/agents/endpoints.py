@@ -16,17 +16,12 @@ from schemas.catalog import Catalog
 from schemas.codec import Undecodable, decode
 from schemas.errors import SAYS_NOTHING, ErrorKind
 from schemas.events import Attempt, Breaker, Call
+from schemas.roles import BULK_ROLES, REQUEST_ROLES
 
-__all__ = ["BREAKER_STATES", "BULK_ROLES", "REQUEST_ROLES", "Endpoints", "closed_for_s", "endpoint_of"]
+__all__ = ["BREAKER_STATES", "Endpoints", "closed_for_s", "endpoint_of"]
 
 BREAKER_STATES = {"closed": 0, "ramp": 1, "half_open": 1, "open": 2}
 """As the metric says them."""
-
-REQUEST_ROLES = frozenset({"primary", "retry", "failover", "continuation"})
-"""Roles of calls that a request asked for; a probe is none."""
-
-BULK_ROLES = frozenset({"shadow", "judge"})
-"""Roles of calls that take what others leave free: no decision, breaker or retry budget hears of them."""
 
 _DEFAULT_LIMIT_S = 1.0
 

@@ -95,7 +95,7 @@ class MirrorCalls:
         call = self._call(pair, leg)
         leg.forwarded(call.deadline_at)
         self._take(leg)
-        await self._emit.bulk_call(call)
+        await self._emit.call(call)
 
     def _take(self, leg: Leg) -> None:
         self._under_way[leg.attempt_id] = leg.model

@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
 from aiokafka.errors import KafkaError
 
 from connectors.kafka.offsets import Offsets
+from connectors.kafka.tail import PATIENT
 from connectors.kafka.window import Window
 from pipeline.core.delivery import metadata_of, until_of
 from pipeline.tools import Tools
@@ -85,6 +86,7 @@ class MirrorLog:
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=FETCH_BYTES,
             retry_backoff_ms=100,
+            **PATIENT,
             **(security or {}),
         )
         self._lanes: dict[int, _Lane] = {}

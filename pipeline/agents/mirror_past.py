@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.kafka.scan import Scanner
-from pipeline.agents.endpoints import BULK_ROLES
 from pipeline.core.shadowing import Budget
 from pipeline.tools import Tools
 from schemas import headers as h
@@ -13,6 +12,7 @@ from schemas import topics as t
 from schemas.codec import decode
 from schemas.events import Attempt, Decision, Response, ShadowComparison
 from schemas.ids import shadow_request_id
+from schemas.roles import BULK_ROLES
 
 __all__ = ["Past", "read_past"]
 

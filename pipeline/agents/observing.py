@@ -9,13 +9,13 @@ from aiokafka.errors import KafkaError
 
 from connectors.kafka.offsets import Offsets, Place
 from connectors.kafka.tail import Tail
-from pipeline.agents.endpoints import REQUEST_ROLES
 from pipeline.core.alerting import Backlog, Calls, Labels, Outages, Readings, Tally, consumer_lag, freshness_s
 from pipeline.core.alerting.readings import WINDOW_MS
 from pipeline.tools import Tools
 from schemas import topics as t
 from schemas.codec import decode
 from schemas.events import Alert, Attempt, Breaker
+from schemas.roles import REQUEST_ROLES
 
 __all__ = ["GROUPS", "SINK_GROUP", "Observer"]
 

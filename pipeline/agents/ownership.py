@@ -9,7 +9,6 @@ from collections import OrderedDict, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.agents.endpoints import BULK_ROLES
 from pipeline.core.journey import Journey
 from pipeline.stage import Assigned
 from pipeline.tools import Tools
@@ -17,6 +16,7 @@ from schemas import headers as h
 from schemas import topics as t
 from schemas.codec import Undecodable, decode
 from schemas.events import Attempt, Cost, Idempotency, Parked, Ref
+from schemas.roles import BULK_ROLES
 
 ANSWERED_MEMORY = 100_000
 IDEMPOTENCY_MEMORY = 500_000

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
-from pipeline.agents.endpoints import BULK_ROLES, Endpoints
+from pipeline.agents.endpoints import Endpoints
 from pipeline.agents.enrich import Elsewhere, Enricher, Refused
 from pipeline.agents.journeys import Journeys
 from pipeline.agents.ownership import Id, Ownership, Partition, id_of
@@ -31,6 +31,7 @@ from schemas.events import (
     Parked,
     Request,
 )
+from schemas.roles import BULK_ROLES
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from pipeline.agents.endpoints import BULK_ROLES, REQUEST_ROLES, closed_for_s, endpoint_of
+from pipeline.agents.endpoints import closed_for_s, endpoint_of
 from pipeline.core.breaker import Cause, LocalBreaker, State
 from pipeline.core.sensor import Sensor
 from pipeline.emit import Emit
@@ -20,6 +20,7 @@ from pipeline.tools import Tools
 from schemas.codec import Undecodable, decode
 from schemas.errors import SAYS_NOTHING, ErrorKind
 from schemas.events import Attempt, Breaker, Call
+from schemas.roles import BULK_ROLES, REQUEST_ROLES
 
 __all__ = ["Sensing"]
 

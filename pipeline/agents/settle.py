@@ -7,7 +7,6 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from pipeline.agents.endpoints import BULK_ROLES
 from pipeline.agents.ownership import Line, Partition
 from pipeline.core.pricing import cost_nano_usd, is_estimate
 from pipeline.emit import Emit
@@ -16,6 +15,7 @@ from pipeline.tools import Tools
 from schemas.completion import Usage
 from schemas.events import Attempt, Cost, Ref
 from schemas.ids import cost_id
+from schemas.roles import BULK_ROLES
 
 
 def booked(event: Attempt, *, effective: bool) -> Cost | None:

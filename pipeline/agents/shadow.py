@@ -123,7 +123,7 @@ class ShadowStage:
     async def _serve(self, place: TopicPartition) -> None:
         """As long as the partition is ours."""
         names = [self._tools.topic(topic.name) for topic in (t.ATTEMPTS, t.RESPONSES, t.SHADOW_COMPARISONS)]
-        tail = Tail(self._tools.bootstrap, names, self._heard, security=self._security)
+        tail = Tail(self._tools.bootstrap, names, self._heard, is_patient=True, security=self._security)
         await tail.start()
         try:
             self._progress = {each.experiment: each async for each in self._all(t.SHADOW_PROGRESS, ShadowProgress)}

@@ -24,6 +24,7 @@ from connectors.clickhouse.address import parse_dsn
 from connectors.clickhouse.migrate import MigrationError, migrate_apart
 from connectors.clickhouse.store import Store
 from connectors.clickhouse.tables import TABLES, Table
+from connectors.kafka.tail import PATIENT
 from pipeline.agents.deliveries import Delivery, PartitionLost, patiently
 from pipeline.core.delivery import until_of
 from pipeline.core.intake import Intake
@@ -117,6 +118,7 @@ class Sink:
             max_poll_interval_ms=2_000_000_000,
             max_partition_fetch_bytes=FETCH_BYTES,
             retry_backoff_ms=100,
+            **PATIENT,
             **self._security,
         )
         await self._admin.start()

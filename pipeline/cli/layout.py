@@ -10,9 +10,10 @@ from urllib.parse import quote
 
 from pipeline.cli.errors import UsageError
 
-_FEW = ("gateway", "route+call", "health+retry+alerts+shadow", "admin")
-_ANALYTICS = frozenset({"sql", "sink", "admin"})
-_BACKGROUND = 19
+_FEW = ("gateway", "route+call", "health+retry+alerts", "admin+shadow")
+_BACKGROUND = frozenset({"sql", "sink", "admin", "shadow"})
+_NICENESS = 19
+_ONE_PORT = frozenset({"gateway", "admin"})
 _SPLIT = ("gateway", "route", "call", "health", "retry", "alerts", "shadow", "admin")
 
 
@@ -34,8 +35,8 @@ class Slot:
 
     @property
     def niceness(self) -> int:
-        """Nobody waits for analytics: on a machine that is busy they take what requests leave."""
-        return _BACKGROUND if self.stages <= _ANALYTICS else 0
+        """Nobody waits for analytics and experiments: on a machine that is busy they take what requests leave."""
+        return _NICENESS if self.stages <= _BACKGROUND else 0
 
 
 def slots(
@@ -96,15 +97,15 @@ def _check(scale: Mapping[str, int], names: Sequence[str]) -> None:
     known = {*names, *(stage for name in names for stage in name.split("+"))}
     if unknown := sorted(set(scale) - known):
         raise UsageError(f"--scale: no such stage: {', '.join(unknown)}; there are {', '.join(sorted(known))}")
-    for stage in ("gateway", "admin"):
-        if scale.get(stage, 1) > 1:
-            raise UsageError(
-                f"--scale {stage}: one port takes one {stage}; start more with `millrace run {stage} --port N`"
-            )
+    for name in names:
+        stages = name.split("+")
+        if _ONE_PORT.intersection(stages) and any(scale.get(key, 1) > 1 for key in (name, *stages)):
+            raise UsageError(f"--scale: one port takes one {name}; start more with `millrace run {stages[0]} --port N`")
 
 
 def _slot(stage: str, instance: int, ports: Mapping[str, int]) -> Slot:
-    more = ("--port", str(ports[stage])) if stage in ports else ()
+    port = next((ports[each] for each in stage.split("+") if each in ports), None)
+    more = () if port is None else ("--port", str(port))
     return Slot(stage, instance, ("run", stage, "--instance-id", str(instance), *more))
 
 

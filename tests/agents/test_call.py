@@ -157,11 +157,11 @@ async def test_bulk_has_one_place_at_least() -> None:
 
 async def test_bulk_work_pauses_while_its_process_is_late() -> None:
     breath = Breath()
-    assert breath.pause_s == 0
+    assert breath.pause_s == 0.01
     breath.noted(0.03)
     assert breath.pause_s == pytest.approx(0.3)
     breath.noted(5)
     assert breath.pause_s == 0.5
     for _ in range(40):
         breath.noted(0)
-    assert breath.pause_s == 0
+    assert breath.pause_s == 0.01

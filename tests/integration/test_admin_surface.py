@@ -61,13 +61,11 @@ async def test_metrics_and_targets_are_those_of_all_processes_and_follow_a_resta
     assert {s.labels["stage"] for s in families["millrace_config_info"].samples} == {stage for stage, _ in up}
 
     heard = len(running.lines)
-    running.kill("health+retry+alerts+shadow-0")
+    running.kill("health+retry+alerts-0")
     await running.until(lambda: {"health", "retry", "alerts"} <= {line.get("stage") for line in running.lines[heard:]})
     port = next(line["admin_port"] for line in running.lines[heard:] if line.get("stage") == "health")
     targets = (await client.get(f"{running.surface}/admin/targets")).json()
-    assert {row["labels"]["stage"]: row["targets"] for row in targets}["health+retry+alerts+shadow"] == [
-        f"127.0.0.1:{port}"
-    ]
+    assert {row["labels"]["stage"]: row["targets"] for row in targets}["health+retry+alerts"] == [f"127.0.0.1:{port}"]
     assert (await client.get(f"http://127.0.0.1:{port}/healthz")).status_code == 200
 
 

@@ -95,7 +95,7 @@ async def test_an_outage_is_told_once_from_its_beginning_to_its_end(world: World
 
     # Whoever takes over knows that it has been told.
     heard = len(world.running.lines)
-    world.running.kill("health+retry+alerts+shadow-0")
+    world.running.kill("health+retry+alerts-0")
     await world.running.until(lambda: "alerts" in {line.get("stage") for line in world.running.lines[heard:]})
     assert "millrace_alert_webhooks_total{" not in await until_fires(world)
 

@@ -25,7 +25,7 @@ from tests.chaos.platform import Platform, platform, produce
 KILLS = int(os.environ.get("MILLRACE_KILL_KILLS", "5"))
 REQUESTS, RATE = 150, 30.0
 LIMIT = 2_000_000
-PROCESS = "health+retry+alerts+shadow-0"
+PROCESS = "admin+shadow-0"
 CATALOG = """
 version: 1
 providers:

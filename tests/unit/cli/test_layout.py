@@ -12,8 +12,8 @@ from pipeline.cli.layout import Slot, child_environment, edge_slot, parse_scale,
 def test_few_processes_by_default_and_the_gateway_starts_last() -> None:
     assert [slot.name for slot in slots(split=False, scale={}, port=1)] == [
         "route+call#0",
-        "health+retry+alerts+shadow#0",
-        "admin#0",
+        "health+retry+alerts#0",
+        "admin+shadow#0",
         "gateway#0",
     ]
 
@@ -71,7 +71,7 @@ def test_scale_numbers_the_instances(split: bool, stage: str) -> None:
     assert [slot.instance for slot in scaled] == [0, 1, 2]
 
 
-@pytest.mark.parametrize("scale", [{"gateway": 2}, {"admin": 2}, {"nothing": 2}])
+@pytest.mark.parametrize("scale", [{"gateway": 2}, {"admin": 2}, {"shadow": 2}, {"nothing": 2}])
 def test_what_cannot_be_scaled_is_refused(scale: dict[str, int]) -> None:
     with pytest.raises(UsageError):
         slots(split=False, scale=scale, port=1)
