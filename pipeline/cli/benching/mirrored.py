@@ -12,7 +12,10 @@ from pipeline.cli.benching.place import MIRRORED, Place
 
 Run = dict[str, Any]
 
-_RATE = 30.0
+_RATE = 20.0
+_SETTLES_S = 3.0
+"""An experiment that starts reads what was, once; that is not what mirroring costs."""
+
 _FAULTS = {"hanging": "hang_before_headers", "failing": "provider_fault", "slow": "slow"}
 
 
@@ -24,6 +27,7 @@ async def mirrored(place: Place, callers: Callers, *, seconds: float, rounds: in
         for name, into in found.items():
             if name != "none":
                 await _order(place, name, "start")
+            await callers.paced(place.mirrored, Wish(), per_s=_RATE, seconds=_SETTLES_S)
             asked = await callers.paced(place.mirrored, Wish(), per_s=_RATE, seconds=seconds)
             if name != "none":
                 await _order(place, name, "stop")
