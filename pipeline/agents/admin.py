@@ -77,7 +77,7 @@ class AdminStage:
             replays=self._runs.all,
             replay=self._runs.read,
             ask=self._ask,
-            experiments=lambda: [asdict(facts) for facts in experiments_of(self._catalog)],
+            experiments=lambda: [asdict(self._experiments.now(facts)) for facts in experiments_of(self._catalog)],
             report=self._report,
             plots=self._plots,
             is_ready=is_ready,
@@ -140,9 +140,9 @@ class AdminStage:
 
     async def _report(self, name: str) -> dict[str, Any] | None:
         facts = facts_of(self._catalog, name)
+        asked = self._experiments.now(facts or Facts(name))
         try:
-            found = Experiments(self._tables)
-            document = await experiment_report(found, facts or Facts(name), Range(), self._tools.now_ms())
+            document = await experiment_report(Experiments(self._tables), asked, Range(), self._tools.now_ms())
         except StoreError as error:
             raise NoAnswer(str(error)) from None
         return document if facts or document["pairs"] or document["skipped"] else None

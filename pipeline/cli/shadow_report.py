@@ -9,7 +9,7 @@ import typer
 
 from pipeline.cli.errors import CliError, UsageError
 from pipeline.cli.options import ConfigOption, DataDirOption, JsonOption, print_json, settings_of
-from pipeline.cli.places import clickhouse
+from pipeline.cli.places import clickhouse, connection
 from pipeline.operations.experiments import Facts, experiments_of, facts_of
 from pipeline.settings import Settings
 from schemas.usage import UsageQuestion, usage_question
@@ -53,7 +53,10 @@ async def _document(settings: Settings, name: str, asked: UsageQuestion) -> dict
     reader = Reader(address, limit_s=_PATIENCE_S)
     try:
         document = await experiment_report(
-            Experiments(reader), facts or Facts(name), Range(asked.from_ms, asked.to_ms), time.time_ns() // 1_000_000
+            Experiments(reader),
+            await _now(settings, facts or Facts(name)),
+            Range(asked.from_ms, asked.to_ms),
+            time.time_ns() // 1_000_000,
         )
     except StoreError as error:
         raise CliError(f"ClickHouse at {address.base_url}: {error}") from None
@@ -62,6 +65,19 @@ async def _document(settings: Settings, name: str, asked: UsageQuestion) -> dict
     if facts is None and not document["pairs"] and not document["skipped"]:
         raise CliError(f"no experiment {name}: the catalogue has {', '.join(known) or 'none'}, and nothing was written")
     return document
+
+
+async def _now(settings: Settings, facts: Facts) -> Facts:
+    """With what its stage says, if that can be asked; the figures do not need a broker."""
+    from aiokafka.errors import KafkaError
+
+    from pipeline.operations.shadows import board_of
+
+    try:
+        async with board_of(connection(settings)) as board:
+            return board.now(facts)
+    except (CliError, KafkaError, LookupError):
+        return facts
 
 
 def _facts(settings: Settings, name: str) -> tuple[Facts | None, list[str]]:

@@ -1,15 +1,11 @@
 """What the catalogue says of experiments: shadows, and live splits of a route. Pure."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Final, Literal
+from typing import Literal
 
 from schemas.catalog import Catalog, Experiment, Per, Shadow
 
-__all__ = ["Facts", "experiments_of", "facts_of", "window_start_ms"]
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_LENGTH_MS: Final = {"minute": 60_000, "hour": 3_600_000, "day": 86_400_000}
+__all__ = ["Facts", "experiments_of", "facts_of"]
 
 
 @dataclass(slots=True, frozen=True)
@@ -50,13 +46,3 @@ def _of_shadow(row: Shadow) -> Facts:
 def _of_split(row: Experiment) -> Facts:
     first, second = list(row.arms)[:2]
     return Facts(row.name, "split", "running", first, second, "feedback")
-
-
-def window_start_ms(per: Per | None, now_ms: int) -> int:
-    """Of the budget's window that `now_ms` lies in; 0 where there is one window for ever."""
-    if per is None or per == "total":
-        return 0
-    if per == "month":
-        today = (_EPOCH + timedelta(milliseconds=now_ms)).date()
-        return int((datetime(today.year, today.month, 1, tzinfo=UTC) - _EPOCH).total_seconds()) * 1000
-    return now_ms // _LENGTH_MS[per] * _LENGTH_MS[per]

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from connectors.clickhouse.experiments import Experiments, Range
+from pipeline.core.shadowing.budget import window_start
 from pipeline.core.verdict import Interval, Moments, WinRate, arms, bounded_mean, difference, judged, mean, rate
-from pipeline.operations.experiments import Facts, window_start_ms
+from pipeline.operations.experiments import Facts
 from pipeline.operations.sentence import sentence
 
 __all__ = ["experiment_report", "scores_by_arm"]
@@ -32,7 +33,7 @@ async def _shadow(found: Experiments, facts: Facts, of: Range, now_ms: int) -> D
     row, segments, spent = await asyncio.gather(
         found.comparisons(facts.name, of),
         found.segments(facts.name, of),
-        found.spent(facts.name, window_start_ms(facts.per, now_ms)),
+        found.spent(facts.name, window_start(facts.per or "total", now_ms)),
     )
     verdict = judged(wins=row["wins"], ties=row["ties"], losses=row["losses"])
     return {

@@ -9,10 +9,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 from connectors.kafka.tail import Tail
 from pipeline.operations.events import rfc3339
+from pipeline.operations.experiments import Facts
 from pipeline.operations.running import Connection
 from schemas import headers as h
 from schemas import topics as t
@@ -54,6 +56,11 @@ class ShadowBoard:
     def rows(self, catalog: Catalog) -> list[dict[str, Any]]:
         """Of the experiments of the catalogue, in its order."""
         return [self._row(row) for row in catalog.shadows]
+
+    def now(self, facts: Facts) -> Facts:
+        """What the catalogue says, with what the stage says of it."""
+        known = self.progress.get(facts.name) if facts.kind == "shadow" else None
+        return facts if known is None else replace(facts, status=known.state)
 
     def next_run(self, experiment: str) -> int:
         return self._run(experiment) + 1

@@ -24,6 +24,9 @@ PRIMARY_PATIENCE_MS = 900_000
 """So long after it was accepted a request has its outcome, or is not compared."""
 _OUTCOME_GRACE_MS = 30_000
 
+_OURS = frozenset({"orphaned", "handed_over", "cancelled"})
+"""Ends of a call that say nothing of the model: nobody wins."""
+
 
 @dataclass(slots=True, frozen=True)
 class Forward:
@@ -160,7 +163,7 @@ class Pair:
         return primary, said_in(answer.body) if self.shadow.is_ok and answer is not None else None
 
     def _winner(self, primary: Said | None, shadow: Said | None) -> Winner | None:
-        if self.judge == "none":
+        if self.judge == "none" or self.shadow.code in _OURS:
             return None
         by_rules = ruled(primary, shadow, self.body or {})
         if self.judges is None or by_rules != "tie":

@@ -123,8 +123,13 @@ class _Correction:
         by_partition: dict[int, list[Booked]] = {}
         for line in booked:
             by_partition.setdefault(line.partition, []).append(line)
-        for partition, lines in by_partition.items():
-            await self.producer.deliver_many(self.where.topic(t.COSTS.name), partition, self._records(lines, usage))
+        topic = self.where.topic(t.COSTS.name)
+        await asyncio.gather(
+            *(
+                self.producer.deliver_many(topic, partition, self._records(lines, usage))
+                for partition, lines in by_partition.items()
+            )
+        )
 
     def _records(self, lines: Iterable[Booked], usage: Mapping[str, Usage]) -> Iterator[Record]:
         for line in lines:

@@ -71,6 +71,15 @@ def test_errors_of_either_side_make_a_pair_too() -> None:
     assert (found.shadow.outcome, found.winner) == ("timeout", "primary")
 
 
+def test_a_call_that_was_lost_with_its_worker_says_nothing_of_the_model() -> None:
+    pair = _pair("rules")
+    started = event(_order(pair.primary_came(response(), NOW)), "started")
+    pair.heard(started, NOW)
+    found = _written(pair.heard(orphaned(started, Usage(10), NOW), NOW))
+    assert found.shadow is not None
+    assert (found.status, found.shadow.outcome, found.winner) == ("compared", "orphaned", None)
+
+
 @pytest.mark.parametrize(("code", "reason"), [("breaker_open", "breaker_open"), ("deadline_exceeded", "expired")])
 def test_a_shadow_that_was_not_called_is_skipped(code: str, reason: str) -> None:
     pair = _pair()

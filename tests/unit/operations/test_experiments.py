@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pipeline.catalog_file.load import parse
-from pipeline.operations.experiments import Facts, experiments_of, facts_of, window_start_ms
+from pipeline.operations.experiments import Facts, experiments_of, facts_of
 from pipeline.operations.sentence import sentence
 from schemas.catalog import Per
 
@@ -34,19 +34,6 @@ def test_shadows_and_splits_are_experiments_and_the_first_two_arms_are_the_sides
         Facts("halves", "split", "running", "old", "new", "feedback"),
     ]
     assert facts_of(catalog, "nobody") is None
-
-
-@pytest.mark.parametrize(
-    ("per", "start"),
-    [("minute", "2026-11-28T10:07:00"), ("hour", "2026-11-28T10:00:00"), ("day", "2026-11-28T00:00:00"),
-     ("month", "2026-11-01T00:00:00"), ("total", "1970-01-01T00:00:00"), (None, "1970-01-01T00:00:00")],
-)  # fmt: skip
-def test_windows_begin_where_their_unit_begins(per: Per | None, start: str) -> None:
-    def ms(text: str) -> int:
-        return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp() * 1000)
-
-    assert window_start_ms(per, ms("2026-11-28T10:07:09") + 123) == ms(start)
-    assert window_start_ms(per, ms(start)) == ms(start)
 
 
 def document(**changes: Any) -> dict[str, Any]:
