@@ -1,6 +1,5 @@
-"""What the catalogue says of experiments, windows of budgets, and a report in one sentence."""
+"""What the catalogue says of experiments, and a report in one sentence."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -8,7 +7,6 @@ import pytest
 from pipeline.catalog_file.load import parse
 from pipeline.operations.experiments import Facts, experiments_of, facts_of
 from pipeline.operations.sentence import sentence
-from schemas.catalog import Per
 
 CATALOG = """
 version: 1
