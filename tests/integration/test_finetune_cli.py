@@ -46,8 +46,13 @@ async def started(
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "pipeline", "finetune", "--config", str(folder / "catalog.yaml"), "--provider", "sim",
         "--file", str(folder / "train.jsonl"), "--model", "gpt-4.1-mini", *more,
-        cwd=ROOT, stderr=asyncio.subprocess.PIPE, env={**kept, "TEST_SIM_KEY": key},
+        cwd=ROOT, stderr=asyncio.subprocess.PIPE, env={**kept, "TEST_SIM_KEY": key}, preexec_fn=_heeds_interrupts,
     )  # fmt: skip
+
+
+def _heeds_interrupts() -> None:
+    """As at a terminal, also where the tests run in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize(("more", "status"), [((), "goes on at the provider"), (("--cancel",), "cancelled")])

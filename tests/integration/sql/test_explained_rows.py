@@ -30,7 +30,7 @@ async def reader(house: House) -> AsyncIterator[Reader]:
 
 async def test_a_request_of_three_days_ago_is_found_with_the_breakers_of_its_time(house: House, reader: Reader) -> None:
     store = Store(ClickHouseAddress("127.0.0.1", house.said["port"]))
-    warehouse = Warehouse(store, Archive(reader, patience_s=30))
+    warehouse = Warehouse(store, Archive(reader, patience_s=30), reader)
     endpoint = f"sim/{warehouse.tenant}/us"
     steps = [
         ("closed", THEN_MS - 9_000),
