@@ -115,9 +115,15 @@ def print_document(document: Document) -> None:
     from pipeline.operations.usage import usd
 
     for name, value in document.items():
-        if value is None or value == {} or isinstance(value, list):
+        if value is None or value == {} or _has_list(value):
             continue
         shown = usd(value) if name.endswith("_nano_usd") and isinstance(value, int) else value
         if isinstance(shown, dict):
-            shown = ", ".join(f"{key} {number}" for key, number in shown.items())
-        print(f"{name.removesuffix('_nano_usd').replace('_', ' '):<14}{shown}")
+            shown = ", ".join(f"{key} {number}" for key, number in shown.items() if not isinstance(number, dict))
+        print(f"{name.removesuffix('_nano_usd').replace('_', ' '):<17} {shown}")
+
+
+def _has_list(value: Any) -> bool:
+    return isinstance(value, list) or (
+        isinstance(value, dict) and any(isinstance(each, list) for each in value.values())
+    )
