@@ -13,8 +13,9 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
+from aiokafka import OffsetAndMetadata, TopicPartition
 
+from connectors.kafka.member import join
 from connectors.kafka.offsets import Offsets
 from connectors.webhooks import Poster
 from pipeline.agents.observing import Observer
@@ -54,19 +55,14 @@ class Alerts:
 
     async def start(self) -> None:
         await self._offsets.start()
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._tools.bootstrap,
-            group_id=GROUP,
-            group_instance_id=f"alerts-{self._tools.instance}",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            session_timeout_ms=10_000,
-            heartbeat_interval_ms=1_000,
-            max_poll_interval_ms=2_000_000_000,
-            retry_backoff_ms=100,
-            **self._security,
+        self._consumer = join(
+            self._tools.bootstrap,
+            GROUP,
+            f"alerts-{self._tools.instance}",
+            [self._topic],
+            self,
+            options=self._security,
         )
-        self._consumer.subscribe([self._topic], listener=_Listener(self))
         await self._consumer.start()
         self._spawn(self._read())
 
@@ -175,14 +171,3 @@ class Alerts:
 
 def _subject(alert: Alert) -> dict[str, Any]:
     return {"value": alert.value, "labels": ",".join(f"{key}={value}" for key, value in sorted(alert.labels.items()))}
-
-
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    def __init__(self, alerts: Alerts) -> None:
-        self._alerts = alerts
-
-    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        await self._alerts.revoked()
-
-    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        await self._alerts.assigned(assigned)

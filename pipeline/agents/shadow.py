@@ -12,8 +12,9 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import TopicPartition
 
+from connectors.kafka.member import join
 from connectors.kafka.offsets import Offsets
 from connectors.kafka.scan import Scanner
 from connectors.kafka.tail import Tail
@@ -67,19 +68,14 @@ class ShadowStage:
         """Returns once experiments run here, or another instance is known to run them."""
         await self._offsets.start()
         await self._scanner.start()
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._tools.bootstrap,
-            group_id=GROUP,
-            group_instance_id=f"shadow-{self._tools.instance}",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            session_timeout_ms=10_000,
-            heartbeat_interval_ms=1_000,
-            max_poll_interval_ms=2_000_000_000,
-            retry_backoff_ms=100,
-            **self._security,
+        self._consumer = join(
+            self._tools.bootstrap,
+            GROUP,
+            f"shadow-{self._tools.instance}",
+            [self._topic],
+            self,
+            options=self._security,
         )
-        self._consumer.subscribe([self._topic], listener=_Listener(self))
         await self._consumer.start()
         self._spawn(self._read())
         waiting: asyncio.Future[Any] = asyncio.ensure_future(self._assigned_once.wait())
@@ -273,14 +269,3 @@ class ShadowStage:
     def _fail(self, error: BaseException) -> None:
         if not self.failed.done():
             self.failed.set_result(error)
-
-
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    def __init__(self, stage: ShadowStage) -> None:
-        self._stage = stage
-
-    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        await self._stage.revoked()
-
-    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        await self._stage.assigned(assigned)

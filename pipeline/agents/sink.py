@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
+from aiokafka import OffsetAndMetadata, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
@@ -24,6 +24,7 @@ from connectors.clickhouse.address import parse_dsn
 from connectors.clickhouse.migrate import MigrationError, migrate_apart
 from connectors.clickhouse.store import Store
 from connectors.clickhouse.tables import TABLES, Table
+from connectors.kafka.member import join
 from connectors.kafka.tail import PATIENT
 from pipeline.agents.deliveries import Delivery, PartitionLost, patiently
 from pipeline.core.delivery import until_of
@@ -107,22 +108,15 @@ class Sink:
     async def start(self) -> None:
         """Needs Kafka; ClickHouse may come later."""
         self._admin = AIOKafkaAdminClient(bootstrap_servers=self._tools.bootstrap, **self._security)
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._tools.bootstrap,
-            group_id=self._group,
-            group_instance_id=f"sink-{self._tools.instance}",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            session_timeout_ms=10_000,
-            heartbeat_interval_ms=1_000,
-            max_poll_interval_ms=2_000_000_000,
-            max_partition_fetch_bytes=FETCH_BYTES,
-            retry_backoff_ms=100,
-            **PATIENT,
-            **self._security,
+        self._consumer = join(
+            self._tools.bootstrap,
+            self._group,
+            f"sink-{self._tools.instance}",
+            list(self._tables),
+            self,
+            options={"max_partition_fetch_bytes": FETCH_BYTES, **PATIENT, **self._security},
         )
         await self._admin.start()
-        self._consumer.subscribe(list(self._tables), listener=_Listener(self))
         await self._consumer.start()
         self._spawn(self._make_tables())
         self._spawn(self._read())
@@ -296,14 +290,3 @@ class Sink:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) and not self.failed.done():
             self.failed.set_result(error)
-
-
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-
-    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        await self._sink.revoked()
-
-    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        await self._sink.assigned(assigned)
