@@ -1,10 +1,9 @@
 """Bytes of a record <-> event. The only place that knows Avro's binary form.
 
-Three framings are read (CONTRACT 4), told apart by the first byte:
+Two framings are read (CONTRACT 4), told apart by the first byte; `incoming` reads plain JSON too, where that is allowed:
 
     C3 01 + 8 bytes   single-object encoding: CRC-64-AVRO fingerprint of the writer's schema, little-endian
     00 + 4 bytes      Confluent wire format: id of the writer's schema in a registry, big-endian; `SCHEMA_IDS` knows them
-    {                 plain JSON, for `Request` only
 
 Whatever stands in a record, decoding answers with a value: the event or `Undecodable`, which goes to dead letters with its
 bytes. Times stay epoch milliseconds both ways. Lengths and counts that a record declares are never believed: a block ends
@@ -21,11 +20,10 @@ from operator import attrgetter, itemgetter
 from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import fastavro
-import orjson
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from schemas.avro_schema import released
-from schemas.events import EVENTS, Feedback, InvalidRequest, Request, parse_feedback, parse_request
+from schemas.events import EVENTS
 from schemas.skip import Skip, skipper
 
 __all__ = [
@@ -35,10 +33,9 @@ __all__ = [
     "Undecodable",
     "datum",
     "decode",
-    "decode_feedback",
-    "decode_request",
     "encode",
     "first_text",
+    "plain",
 ]
 
 T = TypeVar("T")
@@ -49,7 +46,6 @@ Reason = Literal[
 
 _SINGLE_OBJECT: Final = b"\xc3\x01"
 _CONFLUENT: Final = b"\x00"
-_JSON: Final = b"{"
 _NULL: Final = b"\x00"
 """The first branch of a union."""
 
@@ -191,28 +187,9 @@ def _skippers(name: str, field: str) -> tuple[Skip, Skip]:
     )
 
 
-def decode_request(raw: bytes | None) -> Request | InvalidRequest | Undecodable:
-    """Read and validate what crosses the edge: Avro in either framing, or a JSON object with the same names."""
-    envelope = _envelope(Request, raw)
-    if isinstance(envelope, Undecodable):
-        return envelope
-    try:
-        return parse_request(envelope)
-    except orjson.JSONEncodeError:  # orjson reads 1024 levels of nesting and writes 254
-        return InvalidRequest("`body` is nested too deeply", param="body")
-
-
-def decode_feedback(raw: bytes | None, timestamp_ms: int) -> Feedback | InvalidRequest | Undecodable:
-    """As `decode_request`; `timestamp_ms`, the record's own, counts where a JSON object does not say `at`."""
-    envelope = _envelope(Feedback, raw)
-    return envelope if isinstance(envelope, Undecodable) else parse_feedback(envelope, at_ms=timestamp_ms)
-
-
-def _envelope(event_class: type, raw: bytes | None) -> dict[str, Any] | Undecodable:
-    if raw and raw.startswith(_JSON):
-        return _parse_json(raw)
-    event = decode(event_class, raw)
-    return event if isinstance(event, Undecodable) else _codec(event_class).to_datum(event)
+def plain(event: object) -> dict[str, Any]:
+    """Field -> value, nested events too."""
+    return _codec(type(event)).to_datum(event)
 
 
 class _TooManyValues(ValueError):
@@ -231,18 +208,6 @@ class _Metered(BytesIO):
         if self._left < 0:
             raise _TooManyValues
         return super().read(size)
-
-
-def _parse_json(raw: bytes) -> dict[str, Any] | Undecodable:
-    try:
-        envelope: dict[str, Any] = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        try:
-            raw.decode()
-        except UnicodeDecodeError as bad_text:
-            return Undecodable("invalid_utf8", f"at byte {bad_text.start}")
-        return Undecodable("invalid_json", f"{error.msg.split(':')[0]} at character {error.pos}")
-    return envelope
 
 
 @dataclass(slots=True, frozen=True)

@@ -13,8 +13,9 @@ from connectors.clickhouse.dead_letters import DEAD_LETTER
 from connectors.clickhouse.splice import Container
 from schemas import topics as t
 from schemas.avro_schema import released
-from schemas.codec import Undecodable, decode_feedback
+from schemas.codec import Undecodable
 from schemas.events import Feedback, InvalidRequest
+from schemas.incoming import decode_feedback
 from schemas.topics import Topic
 
 __all__ = ["ROLLUPS", "TABLES", "Rollup", "Table", "table_of"]

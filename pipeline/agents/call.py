@@ -38,10 +38,11 @@ from pipeline.stage import Assigned, Batch, StageApp
 from pipeline.tools import Tools
 from schemas import headers as h
 from schemas import topics as t
-from schemas.codec import Undecodable, decode, decode_request
+from schemas.codec import Undecodable, decode
 from schemas.completion import Answer, Usage
 from schemas.errors import EVACUATED
 from schemas.events import Attempt, Call, Ref, Request
+from schemas.incoming import decode_request
 from schemas.roles import BULK_ROLES, REQUEST_ROLES
 
 MEMORY_S = 600

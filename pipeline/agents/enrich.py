@@ -12,8 +12,9 @@ from pipeline.tools import Tools
 from schemas import headers as h
 from schemas import ids
 from schemas.bodies import check_body
-from schemas.codec import Undecodable, decode, decode_request
+from schemas.codec import Undecodable, decode
 from schemas.events import Enriched, InvalidRequest, Ref, Request
+from schemas.incoming import decode_request
 from schemas.topics import INLINE_BODY_BYTES
 
 

@@ -43,9 +43,10 @@ from pipeline.tools import Tools
 from schemas import headers as h
 from schemas.catalog import Catalog
 from schemas.catalog.policies import Shadow
-from schemas.codec import Undecodable, decode, decode_request
+from schemas.codec import Undecodable, decode
 from schemas.events import Attempt, Enriched, Ref, Request, Response, ShadowComparison
 from schemas.ids import shadow_request_id
+from schemas.incoming import decode_request
 
 __all__ = ["Mirror"]
 

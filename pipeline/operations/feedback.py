@@ -9,8 +9,8 @@ from pipeline.operations.events import plain
 from pipeline.operations.rows import event_of_row
 from pipeline.operations.running import Connection
 from schemas import topics as t
-from schemas.codec import decode_feedback
 from schemas.events import Feedback
+from schemas.incoming import decode_feedback
 
 __all__ = ["feedback_of_rows", "feedback_of_topic", "last_words"]
 

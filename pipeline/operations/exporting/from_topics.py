@@ -11,8 +11,9 @@ from pipeline.operations.exporting.gathering import Gathered, judged
 from pipeline.operations.running import Connection
 from schemas import headers as h
 from schemas import topics as t
-from schemas.codec import decode, decode_feedback, decode_request
+from schemas.codec import decode
 from schemas.events import Enriched, Feedback, Ref, Request, Response, ShadowComparison
+from schemas.incoming import decode_feedback, decode_request
 
 __all__ = ["are_there", "gather_topics"]
 

@@ -12,9 +12,10 @@ from pipeline.operations import records
 from pipeline.operations.running import Connection
 from schemas import headers as h
 from schemas import topics as t
-from schemas.codec import Undecodable, decode, decode_request
+from schemas.codec import Undecodable, decode
 from schemas.events import Enriched, Request
 from schemas.events.ref import TimestampMs
+from schemas.incoming import decode_request
 
 __all__ = ["Bodies", "Progress", "Source", "Span", "history"]
 

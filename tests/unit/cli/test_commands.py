@@ -14,9 +14,9 @@ from pipeline.cli.topics import full_name
 from pipeline.cli.watch import event_named, start_of
 from pipeline.operations.events import HIDDEN, plain, without_bodies
 from pipeline.operations.running import Connection
-from schemas.codec import decode_request
 from schemas.events import Cancel, Request
 from schemas.headers import text
+from schemas.incoming import decode_request
 
 WHERE = Connection("k:1", "llm.", 2, "c.yaml", None, {})
 

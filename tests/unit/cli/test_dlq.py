@@ -9,8 +9,9 @@ import pytest
 from pipeline.cli.dlq import again, parse_place
 from pipeline.cli.errors import CliError, UsageError
 from schemas import headers as h
-from schemas.codec import decode_request, encode
+from schemas.codec import encode
 from schemas.events import Request
+from schemas.incoming import decode_request
 
 
 @dataclass

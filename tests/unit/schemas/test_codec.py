@@ -21,8 +21,6 @@ from schemas.codec import (
     _codec,
     _parse,
     decode,
-    decode_feedback,
-    decode_request,
     encode,
 )
 from schemas.events import (
@@ -39,6 +37,7 @@ from schemas.events import (
     Request,
     RouteInfo,
 )
+from schemas.incoming import decode_feedback, decode_request
 from schemas.jsonable import to_json
 
 TEXT = st.text(max_size=40)
