@@ -29,6 +29,7 @@ from pipeline.settings import Settings, environment
 from pipeline.slots import Slot, SlotBusy
 from pipeline.starting import Running, Starter, import_for
 from pipeline.tools import Tools
+from pipeline.topology import BACKGROUND
 from schemas.events import CatalogInForce
 
 log = logging.getLogger(__name__)
@@ -43,7 +44,9 @@ WITHOUT_KAFKA = frozenset({"sql"})
 class Host:
     """One process: its tools, its stages, its end."""
 
-    def __init__(self, settings: Settings, loaded: LoadedCatalog, instance: int, provider: str | None) -> None:
+    def __init__(
+        self, settings: Settings, loaded: LoadedCatalog, stages: Sequence[str], instance: int, provider: str | None
+    ) -> None:
         self._settings = settings
         bootstrap = settings.kafka_bootstrap or "127.0.0.1:9092"
         security = settings.client_options()
@@ -55,7 +58,7 @@ class Host:
             worker=f"{instance}-{secrets.token_hex(4)}",
             instance=instance,
             loaded=loaded,
-            producers=Producers(bootstrap, security=security),
+            producers=Producers(bootstrap, is_patient=BACKGROUND.issuperset(stages), security=security),
             scanner=Scanner(bootstrap, security=security),
             metrics=Metrics(),
             provider=provider,
@@ -168,7 +171,7 @@ async def run_stages(
         import_for(stages)
         loaded = load(settings.config, environment())
         slots = [Slot(settings.data_dir, f"{stage}-{instance}") for stage in stages]
-        host = Host(settings, loaded, instance, provider)
+        host = Host(settings, loaded, stages, instance, provider)
         return await _live(host, stages, port, admin_port, stopping, slots)
     except CatalogError as error:
         return _give_up("invalid catalogue", said(error))

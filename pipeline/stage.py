@@ -20,6 +20,7 @@ import faust
 from aiokafka import ConsumerRecord
 from faust.types import TP
 
+from connectors.kafka.fetching import PATIENT, PROMPT
 from connectors.kafka.transport import FastTables, Hooks, register
 from connectors.kafka.window import Window
 
@@ -61,13 +62,15 @@ class StageApp:
         slot: str,
         security: Mapping[str, Any] | None = None,
         group_prefix: str = "",
+        is_patient: bool = False,
     ) -> None:
         self.name = name
         self.group = f"{group_prefix}millrace-{name}"
         self.ready = asyncio.Event()
         self.on_assigned: Callable[[dict[tuple[str, int], Assigned]], Awaitable[None]] | None = None
         self.on_revoked: Callable[[set[tuple[str, int]]], Awaitable[None]] | None = None
-        self._bootstrap, self._slot, self._security = bootstrap, slot, security or {}
+        self._bootstrap, self._slot = bootstrap, slot
+        self._security, self._fetching = security or {}, PATIENT if is_patient else PROMPT
         self._agents: list[tuple[str, list[str], Handle]] = []
         self._app: Any = None
         self._failed: asyncio.Future[BaseException] | None = None
@@ -193,7 +196,7 @@ class _Untouched(faust.Schema):  # type: ignore[misc]
 class _StageHooks(Hooks):
     def __init__(self, stage: StageApp) -> None:
         self._stage = stage
-        self.security = stage._security
+        self.security, self.fetching = stage._security, stage._fetching
 
     async def assigned(self, positions: dict[TP, tuple[int, int | None]]) -> None:
         if self._stage.on_assigned is not None:

@@ -22,7 +22,10 @@ from schemas.events import Ref
 
 if TYPE_CHECKING:
     from connectors.providers.driver import Driver
+    from pipeline.agents.call import CallStage
+    from pipeline.agents.sensing import Sensing
     from pipeline.stage import StageApp
+    from schemas.roles import Lane
 
 __all__ = ["Running", "Starter", "import_for"]
 
@@ -37,7 +40,7 @@ _HEAVY = {
     "health": ("pipeline.stage", "pipeline.agents.health"),
     "retry": ("pipeline.agents.retry",),
     "alerts": ("pipeline.agents.alerts",),
-    "shadow": ("pipeline.agents.shadow",),
+    "shadow": ("pipeline.stage", "pipeline.agents.call", "pipeline.agents.shadow"),
     "sink": ("pipeline.agents.sink",),
     "admin": ("pipeline.agents.admin",),
     "sql": ("pipeline.agents.sql",),
@@ -90,7 +93,7 @@ class Starter:
             raise LookupError(f"the stage `{name}` is not there yet; there are {', '.join(makers)}")
         return await makers[name](port)
 
-    def _app(self, name: str, slot: str = "") -> "StageApp":
+    def _app(self, name: str, slot: str = "", *, is_patient: bool = False) -> "StageApp":
         from pipeline.stage import StageApp
 
         return StageApp(
@@ -98,6 +101,7 @@ class Starter:
             bootstrap=self._tools.bootstrap,
             slot=f"{slot or name}-{self._tools.instance}",
             security=self._security,
+            is_patient=is_patient,
         )
 
     def _tail(self, topics: Sequence[t.Topic], handle: Callable[[Any], None], since_ms: int | None = None) -> Tail:
@@ -118,24 +122,30 @@ class Starter:
         return running
 
     async def _call(self, _port: int | None) -> Running:
-        from pipeline.agents.call import CallStage
+        app, stage, sensing = self._lane("call", "interactive")
+        running = await self._serve_lane(app, stage, "interactive")
+        app.spawn(sensing.speak())
+        app.spawn(sensing.listen(stage.evacuate))
+        return running
+
+    def _lane(self, name: str, lane: "Lane") -> "tuple[StageApp, CallStage, Sensing]":
+        from pipeline.agents.call import LANES, CallStage
         from pipeline.agents.sensing import Sensing
 
         # Providers that are off are subscribed too: a static member must not come back with another subscription.
         provider = self._tools.provider
         names = [provider] if provider else list(self._tools.loaded.catalog.providers)
-        app = self._app("call", f"call-{provider}" if provider else "call")
+        app = self._app(name, f"{name}-{provider}" if provider else name, is_patient=lane == "bulk")
         sensing = Sensing(self._tools, self._emit)
-        stage = CallStage(self._tools, self._emit, app, self._drivers(names), sensing)
-        for name in names:  # an agent each: a provider whose places are all taken must not hold up the others
-            app.agent(f"call-{name}", [self._tools.topic(t.CALLS.named(provider=name))], stage.handle)
-            app.agent(f"bulk-{name}", [self._tools.topic(t.CALLS_BULK.named(provider=name))], stage.handle_bulk)
+        stage = CallStage(self._tools, self._emit, app, self._drivers(names), sensing, lane)
+        for each in names:  # an agent each: a provider whose places are all taken must not hold up the others
+            app.agent(f"{name}-{each}", [self._tools.topic(LANES[lane].named(provider=each))], stage.handle)
+        return app, stage, sensing
+
+    async def _serve_lane(self, app: "StageApp", stage: "CallStage", lane: "Lane") -> Running:
         tails = [self._tail([t.CANCELS], stage.cancel), self._tail([t.BREAKERS], stage.breaker_changed, since_ms=0)]
-        running = await self._faust("call", app, tails, drain=stage.drain)
-        app.spawn(stage.breath.watch())
-        app.spawn(sensing.speak())
-        app.spawn(sensing.listen(stage.evacuate))
-        running.refresh.append(lambda: self._show_in_flight(stage.in_flight()))
+        running = await self._faust(app.name, app, tails, drain=stage.drain)
+        running.refresh.append(lambda: self._show_in_flight(stage.in_flight(), lane))
         return running
 
     async def _faust(
@@ -191,14 +201,18 @@ class Starter:
         tail = self._tail([t.BREAKERS], shadow.heard_breaker, since_ms=0)
         await tail.start()
         await tail.caught_up.wait()
+        app, stage, _ = self._lane("bulk", "bulk")
+        bulk = await self._serve_lane(app, stage, "bulk")
         await asyncio.wait_for(shadow.start(), START_DEADLINE_S)
 
         async def stop() -> None:
             await shadow.stop()
             await tail.stop()
+            if bulk.stop is not None:
+                await bulk.stop()
 
-        failed = [shadow.failed, asyncio.ensure_future(_end_of(tail))]
-        return Running("shadow", failed=failed, is_ready=shadow.is_ready, stop=stop)
+        failed = [shadow.failed, asyncio.ensure_future(_end_of(tail)), *bulk.failed]
+        return Running("shadow", failed=failed, is_ready=shadow.is_ready, stop=stop, refresh=bulk.refresh)
 
     async def _sink(self, _port: int | None) -> Running:
         from pipeline.agents.sink import Sink
@@ -311,8 +325,8 @@ class Starter:
         for topic, age_s in app.oldest_unacked_s().items():
             self._tools.metrics.set("oldest_unacked_seconds", age_s, topic=topic)
 
-    def _show_in_flight(self, counts: dict[tuple[str, str], int]) -> None:
-        for (provider, lane), count in counts.items():
+    def _show_in_flight(self, counts: dict[str, int], lane: "Lane") -> None:
+        for provider, count in counts.items():
             self._tools.metrics.set("in_flight", count, provider=provider, lane=lane)
 
 

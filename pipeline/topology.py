@@ -40,7 +40,7 @@ FLOW: tuple[Stage, ...] = (
           reads=(t.RETRIES_DUE,), looks_at=(t.CANCELS, t.RESPONSES, t.IDEMPOTENCY, t.BREAKERS),
           emits=(t.CALLS, t.RETRIES, t.RESPONSES, t.DELTAS, t.ATTEMPTS), logs=(t.DECISIONS, t.IDEMPOTENCY, t.CATALOGS)),
     Stage("call", "call", "pipeline/agents/call.py", "ask the provider, answer the caller",
-          reads=(t.CALLS, t.CALLS_BULK), looks_at=(t.CANCELS, t.BREAKERS),
+          reads=(t.CALLS,), looks_at=(t.CANCELS, t.BREAKERS),
           emits=(t.ATTEMPTS, t.DELTAS, t.RESPONSES, t.DEAD_LETTERS), logs=(t.SIGNALS,)),
     Stage("settle", "route", "pipeline/agents/settle.py", "book every finished attempt, drive its request",
           reads=(t.ATTEMPTS,), looks_at=(t.COSTS,), logs=(t.COSTS,), hands_to="route"),
@@ -55,11 +55,16 @@ FLOW: tuple[Stage, ...] = (
           looks_at=(t.RESPONSES, t.ATTEMPTS, t.SHADOW_COMPARISONS, t.SHADOW_PROGRESS, t.DECISIONS, t.BREAKERS),
           emits=(t.CALLS_BULK, t.SHADOW_COMPARISONS, t.SHADOW_PROGRESS, t.ATTEMPTS, t.CANCELS, t.DEAD_LETTERS),
           logs=(t.DECISIONS,)),
+    Stage("bulk", "shadow", "pipeline/agents/call.py", "ask providers for experiments",
+          reads=(t.CALLS_BULK,), looks_at=(t.CANCELS, t.BREAKERS), emits=(t.ATTEMPTS, t.RESPONSES, t.DEAD_LETTERS)),
     Stage("admin", "admin", "pipeline/agents/admin.py", "show operators the platform, take their orders",
           looks_at=(t.BREAKERS, t.SHADOWS, t.SHADOW_PROGRESS), emits=(t.SIGNALS, t.SHADOWS)),
     Stage("sink", "sink", "pipeline/agents/sink.py", "make every record a row in ClickHouse, exactly once",
           reads=tuple(table.topic for table in TABLES), emits=(t.DEAD_LETTERS,)),
 )  # fmt: skip
+
+BACKGROUND = frozenset({"sql", "sink", "admin", "shadow"})
+"""Processes of analytics and experiments, which nobody waits for: they take what requests leave, and write in batches."""
 
 PROCESSES: tuple[str, ...] = tuple(dict.fromkeys(stage.process for stage in FLOW))
 

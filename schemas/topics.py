@@ -74,7 +74,7 @@ CALLS_BULK = Topic(
     "request id",
     "lane",
     6 * HOUR_MS,
-    "orders that take what the others leave free",
+    "orders of experiments, in places of their own",
 )
 ATTEMPTS = Topic(
     "attempts.v1", "attempt", "tenant", "tenant", 72 * HOUR_MS, "what became of the calls", append_time=True

@@ -1,4 +1,4 @@
-"""The two producers of a process: `now` for what somebody waits for, `soon` for books and logs.
+"""The two producers of a process: `now` for what somebody waits for, `soon` for books and logs, in batches.
 
 Both are idempotent with acks=all. An idempotent aiokafka producer never expires a batch: during a broker outage a delivery
 waits until the broker is back, so a caller with a deadline wraps it in `asyncio.wait_for`; the record is still written.
@@ -18,7 +18,8 @@ __all__ = ["Delivered", "Producers"]
 
 BATCH_BYTES = 256 * 1024
 REQUEST_BYTES = 11 * 1024 * 1024
-SOON_LINGER_MS = 25
+SOON_MS, PATIENT_MS = 25, 250
+"""How long a batch of `soon` waits for more: beside what others wait for, and where nobody waits for anything."""
 STOP_S = 10.0
 
 
@@ -34,8 +35,14 @@ class Delivered:
 
 class Producers:
     def __init__(
-        self, bootstrap: str, *, security: Mapping[str, Any] | None = None, client_id: str = "millrace"
+        self,
+        bootstrap: str,
+        *,
+        is_patient: bool = False,
+        security: Mapping[str, Any] | None = None,
+        client_id: str = "millrace",
     ) -> None:
+        self._soon_ms = PATIENT_MS if is_patient else SOON_MS
         self._common: dict[str, Any] = {
             "bootstrap_servers": bootstrap,
             "client_id": client_id,
@@ -52,7 +59,7 @@ class Producers:
 
     async def start(self) -> None:
         self._now = AIOKafkaProducer(linger_ms=0, **self._common)
-        self._soon = AIOKafkaProducer(linger_ms=SOON_LINGER_MS, compression_type="lz4", **self._common)
+        self._soon = AIOKafkaProducer(linger_ms=self._soon_ms, compression_type="lz4", **self._common)
         try:
             await asyncio.gather(self._now.start(), self._soon.start())
         except BaseException:

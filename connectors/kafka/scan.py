@@ -7,9 +7,10 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
+from connectors.kafka.fetching import FETCH_BYTES
+
 __all__ = ["Scanner", "scan"]
 
-FETCH_BYTES = 11 * 1024 * 1024
 POLL_MS = 200
 
 

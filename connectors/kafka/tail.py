@@ -8,11 +8,10 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-__all__ = ["PATIENT", "Tail"]
+from connectors.kafka.fetching import FETCH_BYTES, PATIENT, PROMPT
 
-FETCH_BYTES = 11 * 1024 * 1024
-PATIENT = {"fetch_min_bytes": 256 * 1024, "fetch_max_wait_ms": 500}
-"""Of a consumer whose records nobody waits for: they come together, which saves a fetch for each, here and at the broker."""
+__all__ = ["Tail"]
+
 POLL_MS = 500
 PAUSE_S = 0.2
 
@@ -38,7 +37,7 @@ class Tail:
     ) -> None:
         self._bootstrap, self._topics, self._handle = bootstrap, list(topics), handle
         self._since_ms = since_ms
-        self._options = {**(PATIENT if is_patient else {}), **(security or {})}
+        self._options = {**(PATIENT if is_patient else PROMPT), **(security or {})}
         self.caught_up = asyncio.Event()
         self._consumer: Any = None
         self._ends: dict[TopicPartition, int] = {}

@@ -25,13 +25,12 @@ from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from connectors.kafka.fetching import FETCH_BYTES
 from connectors.kafka.window import Window
 
 __all__ = ["SCHEME", "Consumer", "FastTables", "Hooks", "Producer", "Transport", "register"]
 
 SCHEME = "millrace"
-FETCH_BYTES = 11 * 1024 * 1024
-FETCH_WAIT_MS = 500
 NAP_S = 0.02
 TAKEOVER_S = 80.0
 """Below `broker_request_timeout` (90 s): when that one ends, Faust resumes the flow without the positions."""
@@ -41,6 +40,7 @@ class Hooks:
     """What the host wants to hear; an app carries it as `millrace_hooks`."""
 
     security: Mapping[str, Any]
+    fetching: Mapping[str, Any]
 
     async def assigned(self, positions: dict[TP, tuple[int, int | None]]) -> None:
         """Partition -> (end offset, committed offset); the flow stands still meanwhile."""
@@ -66,11 +66,11 @@ class Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
             max_poll_records=conf.broker_max_poll_records,
             max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
             max_partition_fetch_bytes=FETCH_BYTES,
-            fetch_max_wait_ms=FETCH_WAIT_MS,
             request_timeout_ms=int(conf.broker_request_timeout * 1000),
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
             heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
+            **self.app.millrace_hooks.fetching,
             **self.app.millrace_hooks.security,
         )
 

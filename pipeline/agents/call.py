@@ -8,8 +8,9 @@
        `finished`: what `deltas` holds is what the next attempt continues
     5. the record is acked
 
-Bulk calls (`calls.<provider>.bulk.v1`) go the same way, in places and time that the others leave free; nobody waits for
-them, so their pieces are not told, and what they say of an endpoint is kept to themselves.
+The bulk lane (`calls.<provider>.bulk.v1`: calls of experiments) is the same stage once more, in the processes of `shadow`,
+with places of its own. Nobody waits for its calls: their pieces are not told, and what they say of an endpoint is kept to
+themselves.
 
 When partitions are revoked, `kept` is written for each call in flight there, and the calls go on.
 """
@@ -19,14 +20,14 @@ import functools
 import logging
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from connectors.providers import ProviderCall
 from connectors.providers.driver import CallResult, Driver
-from pipeline.agents.breath import Breath
 from pipeline.agents.deltas import DeltaWriter
 from pipeline.agents.endings import answer_of, failed, finished, held_back, interrupted, left_open, not_sent, phase_of
 from pipeline.agents.endpoints import endpoint_of
@@ -38,17 +39,21 @@ from pipeline.stage import Assigned, Batch, StageApp
 from pipeline.tools import Tools
 from schemas import headers as h
 from schemas import topics as t
+from schemas.catalog import Catalog
 from schemas.codec import Undecodable, decode
 from schemas.completion import Answer, Usage
 from schemas.errors import EVACUATED
 from schemas.events import Attempt, Call, Ref, Request
 from schemas.incoming import decode_request
-from schemas.roles import BULK_ROLES, REQUEST_ROLES
+from schemas.roles import BULK_ROLES, REQUEST_ROLES, Lane
+from schemas.topics import Topic
 
 MEMORY_S = 600
 CANCELLED_S = 900
 """An order of an experiment waits for its place for ten minutes."""
-DRAIN_S = 8.0
+DRAIN_S = {"interactive": 8.0, "bulk": 2.0}
+
+LANES: Final[Mapping[Lane, Topic]] = {"interactive": t.CALLS, "bulk": t.CALLS_BULK}
 
 log = logging.getLogger(__name__)
 
@@ -61,31 +66,32 @@ class InFlight:
     task: "asyncio.Task[None] | None" = None
     stopped_by: str = ""
 
-    @property
-    def is_bulk(self) -> bool:
-        return self.call.role in BULK_ROLES
-
 
 class CallStage:
     """Everything one process knows: calls in flight, attempt ids of ten minutes, cancels of a quarter of an hour."""
 
-    def __init__(self, tools: Tools, emit: Emit, app: StageApp, drivers: dict[str, Driver], sensing: Sensing) -> None:
-        self.breath = Breath()
+    def __init__(
+        self,
+        tools: Tools,
+        emit: Emit,
+        app: StageApp,
+        drivers: dict[str, Driver],
+        sensing: Sensing,
+        lane: Lane = "interactive",
+    ) -> None:
+        self._lane: Lane = lane
         self._sensing = sensing
         self._tools = tools
         self._emit = emit
         self._app = app
         self._drivers = drivers
-        rows = tools.loaded.catalog.providers
-        self._slots = {name: Slots(rows[name].max_in_flight, rows[name].bulk_share) for name in drivers}
+        self._slots = {name: Slots(functools.partial(self._places, name, tools.loaded.catalog)) for name in drivers}
         self._ends: dict[tuple[str, int], int] = {}
         self._in_flight: dict[str, InFlight] = {}
         self._upstreams: dict[str, asyncio.Future[CallResult]] = {}
         self._seen: OrderedDict[str, float] = OrderedDict()
         self._cancelled: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._is_draining = False
-        self._lives = 0
-        self._bulk_turn = asyncio.Lock()
         app.on_assigned = self._assigned
         app.on_revoked = self._revoked
 
@@ -97,14 +103,6 @@ class CallStage:
         for record in batch.records:
             if record.offset >= end:
                 await self._accept(record)
-
-    async def handle_bulk(self, batch: Batch) -> None:
-        """As `handle`, but nothing waits here: an agent that does holds up every topic once its buffer is full."""
-        end = self._ends.get((batch.topic, batch.partition), 0)
-        await asyncio.gather(*(self._give_back(record) for record in batch.records if record.offset < end))
-        for record in batch.records:
-            if record.offset >= end:
-                self._app.spawn(self._accept(record))
 
     def cancel(self, record: Any) -> None:
         """A record of `cancels` (read without a group by every process): close the upstream at once."""
@@ -134,24 +132,29 @@ class CallStage:
         self._is_draining = True
         tasks = [flight.task for flight in self._in_flight.values() if flight.task]
         if tasks:
-            await asyncio.wait(tasks, timeout=DRAIN_S)
+            await asyncio.wait(tasks, timeout=DRAIN_S[self._lane])
         for flight in list(self._in_flight.values()):
             self._stop(flight, "handed_over")
         if tasks:
             await asyncio.wait(tasks, timeout=1.0)
 
-    def in_flight(self) -> dict[tuple[str, str], int]:
-        """By provider and lane."""
-        counts = {(name, lane): 0 for name in self._drivers for lane in ("interactive", "bulk")}
+    def in_flight(self) -> dict[str, int]:
+        """By provider."""
+        counts = dict.fromkeys(self._drivers, 0)
         for flight in self._in_flight.values():
-            counts[flight.call.provider, "bulk" if flight.is_bulk else "interactive"] += 1
+            counts[flight.call.provider] += 1
         return counts
 
+    def _places(self, provider: str, at_start: Catalog) -> int:
+        """Of all processes. A provider that a reload has removed keeps those that it had until the restart."""
+        catalog = self._tools.loaded.catalog
+        known = catalog if provider in catalog.providers else at_start
+        return known.places(provider, self._lane)
+
     async def _assigned(self, partitions: dict[tuple[str, int], Assigned]) -> None:
-        self._lives += 1
         self._ends = {place: assigned.end for place, assigned in partitions.items()}
         for name, slots in self._slots.items():
-            topic = self._tools.topic(t.CALLS.named(provider=name))
+            topic = self._tools.topic(LANES[self._lane].named(provider=name))
             owned = sum(1 for each, _ in partitions if each == topic)
             slots.share(owned, t.LANE_PARTITIONS)
 
@@ -183,30 +186,15 @@ class CallStage:
         if call.attempt_id in self._seen:
             self._app.ack(record.topic, record.partition, record.offset)
             return
-        life = self._lives
-        await self._place(call)
+        await self._slots[call.provider].take()
         if self._is_draining:
             return  # un-acked: given back after the restart
-        if call.role in BULK_ROLES and (life != self._lives or call.attempt_id in self._seen):
-            self._slots[call.provider].release(is_bulk=True)
-            if life == self._lives:  # a copy of it has begun; else it is delivered again
-                self._app.ack(record.topic, record.partition, record.offset)
-            return
         self._seen[call.attempt_id] = time.monotonic()
         _forget(self._seen, MEMORY_S)
         flight = InFlight(call, self._phase(call, "started"), (record.topic, record.partition, record.offset))
         self._in_flight[call.attempt_id] = flight
         flight.task = asyncio.create_task(self._execute(flight))
         flight.task.add_done_callback(self._app.watch)
-
-    async def _place(self, call: Call) -> None:
-        slots = self._slots[call.provider]
-        if call.role in BULK_ROLES:
-            async with self._bulk_turn:
-                await self.breath.pause()
-            await slots.take_bulk()
-        else:
-            await slots.take()
 
     async def _decoded(self, record: Any) -> Call | None:
         call = decode(Call, record.value)
@@ -232,7 +220,7 @@ class CallStage:
             self._app.ack(*flight.place)
         finally:
             self._in_flight.pop(call.attempt_id, None)
-            self._slots[call.provider].release(is_bulk=flight.is_bulk)
+            self._slots[call.provider].release()
 
     def _phase(self, call: Call, phase: str) -> Attempt:
         return phase_of(call, phase, self._tools.worker, self._tools.now_ms())
@@ -261,7 +249,7 @@ class CallStage:
         if self._sensing.is_out(call):
             return self._held_back(flight)
         continuation = Continuation(call.prefix, orjson.loads(call.flags)) if call.prefix is not None else None
-        is_told = call.stream and not flight.is_bulk
+        is_told = call.stream and call.role not in BULK_ROLES
         writer = DeltaWriter(call, self._emit, continuation) if is_told else None
         try:
             result, stopped = await self._complete(flight, await self._provider_call(call), writer)

@@ -62,7 +62,7 @@ class MirrorCalls:
         """For ever."""
         while True:
             self._changed.clear()
-            full: set[str] = set()
+            full, calls = set[str](), []
             for attempt_id, (pair, leg) in list(self._waiting.items()):
                 if leg.state is not LegState.WAITING or leg.attempt_id != attempt_id:
                     self._waiting.pop(attempt_id, None)
@@ -70,9 +70,10 @@ class MirrorCalls:
                     continue
                 elif self._has_place(leg.model):
                     self._waiting.pop(attempt_id, None)
-                    await self._order(pair, leg)
+                    calls.append(self._order(pair, leg))
                 else:
                     full.add(leg.model)
+            await asyncio.gather(*(self._emit.call(call) for call in calls))
             await self._changed.wait()
 
     async def recover(self, pair: Pair, started: Attempt, partition: int) -> None:
@@ -86,16 +87,15 @@ class MirrorCalls:
     def _has_place(self, model: str) -> bool:
         catalog = self._tools.loaded.catalog
         provider = catalog.models[model].provider
-        row = catalog.providers[provider]
         taken = sum(1 for other in self._under_way.values() if catalog.models[other].provider == provider)
-        return taken < max(1, int(row.bulk_share * row.max_in_flight))
+        return taken < catalog.places(provider, "bulk")
 
-    async def _order(self, pair: Pair, leg: Leg) -> None:
+    def _order(self, pair: Pair, leg: Leg) -> Call:
         """Counted before it is sent: its first event may be heard before the broker's ack is."""
         call = self._call(pair, leg)
         leg.forwarded(call.deadline_at)
         self._take(leg)
-        await self._emit.call(call)
+        return call
 
     def _take(self, leg: Leg) -> None:
         self._under_way[leg.attempt_id] = leg.model

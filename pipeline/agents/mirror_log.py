@@ -16,8 +16,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, OffsetAndMetadata, TopicPartition
 from aiokafka.errors import KafkaError
 
+from connectors.kafka.fetching import FETCH_BYTES, PATIENT
 from connectors.kafka.offsets import Offsets
-from connectors.kafka.tail import PATIENT
 from connectors.kafka.window import Window
 from pipeline.core.delivery import metadata_of, until_of
 from pipeline.tools import Tools
@@ -30,7 +30,6 @@ GROUP = "millrace-shadow"
 
 POLL_MS = 100
 POLL_RECORDS = 200
-FETCH_BYTES = 11 * 1024 * 1024
 SLACK_MS = 5_000
 """Clocks differ, and logs of one request are written one after the other."""
 AHEAD_MS = 2_000

@@ -24,8 +24,8 @@ from connectors.clickhouse.address import parse_dsn
 from connectors.clickhouse.migrate import MigrationError, migrate_apart
 from connectors.clickhouse.store import Store
 from connectors.clickhouse.tables import TABLES, Table
+from connectors.kafka.fetching import PATIENT
 from connectors.kafka.member import join
-from connectors.kafka.tail import PATIENT
 from pipeline.agents.deliveries import Delivery, PartitionLost, patiently
 from pipeline.core.delivery import until_of
 from pipeline.core.intake import Intake

@@ -9,9 +9,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pipeline.cli.errors import UsageError
+from pipeline.topology import BACKGROUND
 
 _FEW = ("gateway", "route+call", "health+retry+alerts", "admin+shadow")
-_BACKGROUND = frozenset({"sql", "sink", "admin", "shadow"})
 _NICENESS = 19
 _ONE_PORT = frozenset({"gateway", "admin"})
 _SPLIT = ("gateway", "route", "call", "health", "retry", "alerts", "shadow", "admin")
@@ -35,8 +35,8 @@ class Slot:
 
     @property
     def niceness(self) -> int:
-        """Nobody waits for analytics and experiments: on a machine that is busy they take what requests leave."""
-        return _NICENESS if self.stages <= _BACKGROUND else 0
+        """On a machine that is busy the background takes what requests leave."""
+        return _NICENESS if self.stages <= BACKGROUND else 0
 
 
 def slots(

@@ -39,7 +39,7 @@ PROFILE_VERSION = "static"
 
 _EXPECTED_OUTPUT_TOKENS = 512  # of an answer whose length nobody has learnt yet; the caller's limit cuts it
 _EXPECTED_FIRST_TOKEN_S = 1.0  # of every model, until latencies are learnt
-_OVERFULL = 1.5  # of max_in_flight: the lanes queue up to it, beyond it waiting only ages requests
+_OVERFULL = 1.5  # of a provider's places: the lanes queue up to it, beyond it waiting only ages requests
 _NANO_USD_PER_CENT = 10_000_000
 
 
@@ -255,14 +255,14 @@ def _unavailable(case: _Case, option: Option, view: View) -> str | None:
 
 
 def _is_overfull(case: _Case, option: Option) -> bool:
-    return case.situation.in_flight.get(option.provider, 0) >= _OVERFULL * option.max_in_flight
+    return case.situation.in_flight.get(option.provider, 0) >= _OVERFULL * option.places
 
 
 def _leaves_no_place(case: _Case, option: Option) -> bool:
     """Batch work takes what interactive calls leave free, never queues in their lane, and has a share at most."""
     situation, provider = case.situation, option.provider
-    is_full = situation.in_flight.get(provider, 0) >= option.max_in_flight
-    return is_full or situation.bulk_in_flight.get(provider, 0) >= option.bulk_places
+    is_full = situation.in_flight.get(provider, 0) >= option.places
+    return is_full or situation.bulk_in_flight.get(provider, 0) >= option.batch_places
 
 
 _HELD_BACK = {

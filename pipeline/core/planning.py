@@ -29,8 +29,8 @@ class Option:
     quality: float
     bonus: float
     price: Price
-    max_in_flight: int
-    bulk_places: float
+    places: int
+    batch_places: float
     unfit: str | None
     lacks: str | None
     ineligible: str | None
@@ -149,8 +149,8 @@ def _option(
         quality=model.quality_prior,
         bonus=rules.bonus.get(name, 0.0),
         price=price_of(catalog, name),
-        max_in_flight=provider.max_in_flight,
-        bulk_places=provider.bulk_share * provider.max_in_flight,
+        places=catalog.places(model.provider, "interactive"),
+        batch_places=provider.bulk_share * provider.max_in_flight,
         unfit=None if model.operation == request.operation else f"does not answer {request.operation}",
         lacks=_lacking(model, request, is_named=is_named),
         ineligible=eligible(name, catalog, tenant, request.features.sensitivity, NOTHING_REQUIRED),

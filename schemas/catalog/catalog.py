@@ -15,6 +15,7 @@ from schemas.catalog.offers import Model, Provider
 from schemas.catalog.policies import Experiment, Exploration, Route, Rule, Shadow
 from schemas.catalog.tenants import Tenant
 from schemas.catalog.words import ModelName, Part, ProviderName, TenantName
+from schemas.roles import Lane
 
 PLATFORM_TENANT = "_platform"
 EVERYTHING = "*"
@@ -125,6 +126,23 @@ class Catalog(Part):
         catalog = cls.model_validate_json(document)
         catalog.__dict__["hash"] = known_as
         return catalog
+
+    def places(self, provider: str, lane: Lane) -> int:
+        """For calls that are under way at a provider at a time; both lanes together have `max_in_flight`.
+
+        The bulk lane has its share, one place at least, where an experiment may call; the last place is never its own.
+        """
+        row = self.providers[provider]
+        share = max(1, int(row.bulk_share * row.max_in_flight)) if provider in self._experimented else 0
+        bulk = min(share, row.max_in_flight - 1)
+        return bulk if lane == "bulk" else row.max_in_flight - bulk
+
+    @cached_property
+    def _experimented(self) -> frozenset[str]:
+        """Providers of models that experiments mirror to, or that judge them."""
+        tried = {name for shadow in self.shadows for name in self.candidates_of(shadow.model)}
+        judges = {shadow.judge_model for shadow in self.shadows if shadow.judge_model is not None}
+        return frozenset(self.models[name].provider for name in tried | judges)
 
     def tenant_of(self, name: str) -> Tenant | None:
         return self.tenants.get(name)

@@ -76,7 +76,7 @@ class Provider(Part):
     max_in_flight: Annotated[Count, Field(le=100_000)] = 200
     """Calls at a time, both lanes together."""
     bulk_share: Share = 0.2
-    """Part of max_in_flight that batch, shadow and probe calls may take."""
+    """Part of max_in_flight that batch work may take, and that is set aside for experiments where they call."""
     timeouts: Timeouts = Timeouts()
     """Limits of one call."""
     allow_private_egress: Flag = False

@@ -4,10 +4,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
-
-from pipeline.agents.breath import Breath
-from pipeline.agents.call import CallStage
+from pipeline.agents.call import DRAIN_S, CallStage
 from pipeline.agents.sensing import Sensing
 from pipeline.agents.slots import Slots
 from pipeline.stage import Assigned, Batch
@@ -35,8 +32,9 @@ class HangingDriver:
 
 def make_stage(driver: Any, *, max_in_flight: int = 1) -> tuple[CallStage, FakeApp, FakeEmit]:
     app, emit = FakeApp(), FakeEmit()
-    providers = {"sim": SimpleNamespace(max_in_flight=max_in_flight, bulk_share=0.5, timeouts=Timeouts())}
-    loaded = SimpleNamespace(catalog=SimpleNamespace(providers=providers, breaker=Breaker()))
+    providers = {"sim": SimpleNamespace(timeouts=Timeouts())}
+    catalog = SimpleNamespace(providers=providers, breaker=Breaker(), places=lambda provider, lane: max_in_flight)
+    loaded = SimpleNamespace(catalog=catalog)
     tools = make_tools(loaded=loaded)
     return CallStage(tools, emit, app, {"sim": driver}, Sensing(tools, emit)), app, emit  # type: ignore[arg-type]
 
@@ -76,7 +74,7 @@ async def test_a_call_that_is_revoked_is_kept_and_goes_on() -> None:
     await driver.asked.wait()
     await app.on_revoked({("llm.calls.sim.v1", 0)})
     assert [attempt.phase for attempt in emit.attempts] == ["started", "kept"]
-    assert stage.in_flight() == {("sim", "interactive"): 1, ("sim", "bulk"): 0}
+    assert stage.in_flight() == {"sim": 1}
     stage.cancel(make_record(0, topic="llm.cancels.v1", request_id="r1", tenant="main"))
     await ended(stage)
 
@@ -93,7 +91,7 @@ async def test_a_cancel_closes_the_upstream_and_is_booked() -> None:
 
 
 async def test_a_draining_stage_takes_no_more_and_acks_nothing_it_did_not_take(monkeypatch: Any) -> None:
-    monkeypatch.setattr("pipeline.agents.call.DRAIN_S", 0.01)
+    monkeypatch.setitem(DRAIN_S, "interactive", 0.01)
     driver = HangingDriver()
     stage, app, emit = make_stage(driver)
     taking = asyncio.create_task(stage.handle(batch(1, 2)))
@@ -114,7 +112,7 @@ async def test_of_the_places_at_a_provider_a_process_has_the_share_of_its_partit
 
 
 async def test_a_place_is_given_once_fewer_are_taken_than_there_are() -> None:
-    slots = Slots(2)
+    slots = Slots(lambda: 2)
     await slots.take()
     await slots.take()
     slots.share(1, 2)
@@ -127,41 +125,10 @@ async def test_a_place_is_given_once_fewer_are_taken_than_there_are() -> None:
     assert slots.taken == 1
 
 
-async def test_a_bulk_call_waits_for_a_place_that_nobody_else_wants() -> None:
-    slots = Slots(4, 0.5)
-    await slots.take_bulk()
-    await slots.take_bulk()
-    third = asyncio.ensure_future(slots.take_bulk())
-    await slots.take()
-    await slots.take()
-    interactive = asyncio.ensure_future(slots.take())
-    await asyncio.sleep(0)
-    assert not third.done() and not interactive.done()
-    slots.release(is_bulk=True)
-    await interactive
-    await asyncio.sleep(0)
-    assert (slots.taken, slots.bulk_taken, third.done()) == (4, 1, False)
-    slots.release()
-    await third
-    assert (slots.taken, slots.bulk_taken) == (4, 2)
-
-
-async def test_bulk_has_one_place_at_least() -> None:
-    slots = Slots(2, 0.0)
-    await slots.take_bulk()
-    waiting = asyncio.ensure_future(slots.take_bulk())
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    waiting.cancel()
-
-
-async def test_bulk_work_pauses_while_its_process_is_late() -> None:
-    breath = Breath()
-    assert breath.pause_s == 0.01
-    breath.noted(0.03)
-    assert breath.pause_s == pytest.approx(0.3)
-    breath.noted(5)
-    assert breath.pause_s == 0.5
-    for _ in range(40):
-        breath.noted(0)
-    assert breath.pause_s == 0.01
+async def test_places_follow_the_catalogue_but_not_into_one_that_has_lost_the_provider() -> None:
+    stage, _, _ = make_stage(HangingDriver(), max_in_flight=6)
+    loaded = stage._tools.loaded
+    loaded.catalog = SimpleNamespace(providers=loaded.catalog.providers, places=lambda provider, lane: 4)  # type: ignore[misc]
+    assert stage._slots["sim"].places == 4
+    loaded.catalog = SimpleNamespace(providers={}, places=None)  # type: ignore[misc]
+    assert stage._slots["sim"].places == 6

@@ -10,7 +10,7 @@ import orjson
 from connectors.providers import Delta as Piece
 from connectors.providers import ProviderCall
 from connectors.providers.driver import CallResult
-from pipeline.agents.call import CallStage
+from pipeline.agents.call import DRAIN_S, CallStage
 from pipeline.agents.sensing import Sensing
 from pipeline.stage import Batch
 from schemas.catalog import Timeouts
@@ -56,7 +56,7 @@ def make_stage(driver: SpeakingDriver) -> tuple[CallStage, FakeEmit]:
     emit = FakeEmit()
     loaded = SimpleNamespace(
         catalog=SimpleNamespace(
-            providers={"sim": SimpleNamespace(max_in_flight=1, bulk_share=0.2, timeouts=Timeouts())}, breaker=Breaker()
+            providers={"sim": SimpleNamespace(timeouts=Timeouts())}, breaker=Breaker(), places=lambda *_: 1
         )
     )
     tools = make_tools(loaded=loaded)
@@ -77,7 +77,7 @@ async def test_a_stream_that_breaks_has_every_piece_on_deltas_before_its_end() -
 
 
 async def test_a_call_that_is_handed_over_has_every_piece_on_deltas_before_its_end(monkeypatch: Any) -> None:
-    monkeypatch.setattr("pipeline.agents.call.DRAIN_S", 0.01)
+    monkeypatch.setitem(DRAIN_S, "interactive", 0.01)
     driver = SpeakingDriver(["The", " export"], hangs=True)
     stage, emit = make_stage(driver)
     await stage.handle(Batch("llm.calls.sim.v1", 0, [make_record(1, encode(make_call(stream=True)))]))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 import sys
@@ -30,9 +31,9 @@ version: 1
 providers:
   sim: {{adapter: openai, base_url: "{url}", api_key_env: BENCH_SIM_KEY, region: us, allow_private_egress: true,
          max_in_flight: 400}}
-  hanging: {{adapter: openai, base_url: "{url}", api_key_env: BENCH_SIM_KEY, region: us, allow_private_egress: true}}
-  failing: {{adapter: openai, base_url: "{url}", api_key_env: BENCH_SIM_KEY, region: us, allow_private_egress: true}}
-  slow: {{adapter: openai, base_url: "{url}", api_key_env: BENCH_SIM_KEY, region: us, allow_private_egress: true}}
+  hanging: {{adapter: openai, base_url: "{trial}", api_key_env: BENCH_SIM_KEY, region: us, allow_private_egress: true}}
+  failing: {{adapter: openai, base_url: "{trial}", api_key_env: BENCH_SIM_KEY, region: us, allow_private_egress: true}}
+  slow: {{adapter: openai, base_url: "{trial}", api_key_env: BENCH_SIM_KEY, region: us, allow_private_egress: true}}
   away: {{adapter: openai-compatible, base_url: "http://127.0.0.1:{nobody}/v1", region: us, allow_private_egress: true}}
 models:
   gpt-4.1-mini: {{provider: sim, quality_prior: 0.8}}
@@ -84,14 +85,16 @@ class Place:
 async def place(folder: Path) -> AsyncIterator[Place]:
     """Provider and platform, up; both gone at the end. Raises CliError."""
     simulator = await _start("-m", "pipeline.cli.benching.provider", env=dict(os.environ), stdin=PIPE)
+    trial = await _start("-m", "pipeline.cli.benching.provider", env=dict(os.environ), stdin=PIPE, niceness=19)
     platform: Process | None = None
     try:
         base_url = str((await _ready(simulator, "the simulator"))["base_url"])
-        platform = await _start_platform(folder, base_url)
+        trial_url = str((await _ready(trial, "the other simulator"))["base_url"])
+        platform = await _start_platform(folder, base_url, trial_url)
         said = await _ready(platform, "the platform")
         running = _running(folder)
         yield Place(
-            base_url.removesuffix("/v1"),
+            trial_url.removesuffix("/v1"),
             Target(base_url, DIRECT_KEY),
             Target(f"{said['gateway']}/v1", KEY),
             Target(f"{said['gateway']}/v1", MIRRORED_KEY),
@@ -104,9 +107,10 @@ async def place(folder: Path) -> AsyncIterator[Place]:
         if platform is not None:
             await _end(platform)
         await _end(simulator)
+        await _end(trial)
 
 
-async def _start_platform(folder: Path, base_url: str) -> Process:
+async def _start_platform(folder: Path, base_url: str, trial_url: str) -> Process:
     from connectors.local_broker.ports import random_free_port
 
     catalog = folder / "catalog.yaml"
@@ -116,7 +120,7 @@ async def _start_platform(folder: Path, base_url: str) -> Process:
     kafka = random_free_port()
     port = random_free_port(besides=kafka)
     nobody = random_free_port(besides=port)
-    catalog.write_text(_CATALOG.format(url=base_url, nobody=nobody), encoding="utf-8")
+    catalog.write_text(_CATALOG.format(url=base_url, trial=trial_url, nobody=nobody), encoding="utf-8")
     return await _start(
         "-m", "pipeline", "up", "--data-dir", str(folder / "data"), "--broker", "kafka",
         "--kafka-port", str(kafka), "--port", str(port), "--sql-port", str(random_free_port(besides=port)),
@@ -125,10 +129,11 @@ async def _start_platform(folder: Path, base_url: str) -> Process:
     )  # fmt: skip
 
 
-async def _start(*arguments: str, env: dict[str, str], stdin: int) -> Process:
+async def _start(*arguments: str, env: dict[str, str], stdin: int, niceness: int = 0) -> Process:
     return await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, env=env, stdin=stdin, stdout=PIPE, limit=2**20
-    )
+        sys.executable, *arguments, env=env, stdin=stdin, stdout=PIPE, limit=2**20,
+        preexec_fn=functools.partial(os.nice, niceness),
+    )  # fmt: skip
 
 
 async def _ready(process: Process, name: str) -> dict[str, Any]:

@@ -27,11 +27,13 @@ SkipReason = Literal[
     "no_eligible_model",
     "breaker_open",
     "budget",
+    "no_place",
     "no_primary_outcome",
     "expired",
 ]
 """Why a sampled request has no pair. `operation`: embeddings are not mirrored; `incapable`: the model cannot do what was asked;
-`breaker_open`: its endpoint takes no calls; `expired`: its body is gone, or it found no place before its call's deadline."""
+`breaker_open`: its endpoint takes no calls; `no_place`: callers need the only one at its provider;
+`expired`: its body is gone, or it found no place before its call's deadline."""
 
 _DEFAULT_MAX_TOKENS = 4_096  # of requests that name no limit and no route that has one: budgets reserve by it
 _INCAPABLE = frozenset({ErrorCode.CONTEXT_LENGTH_EXCEEDED, ErrorCode.INVALID_REQUEST_ERROR})
@@ -102,6 +104,8 @@ def plan(row: Shadow, request: Enriched, catalog: Catalog, situation: Situation)
     shadow.request_id = shadow_request_id(request.tenant, request.request_id, row.name)
     if not shadow.chosen:
         return Skip(_why(shadow))
+    if not _has_places(catalog, shadow.chosen):
+        return Skip("no_place")
     limit = min(wanted, catalog.models[shadow.chosen].max_output_tokens)
     reserved = worst_case(
         catalog, shadow.chosen, input_tokens=request.features.input_tokens, output_tokens=limit * _choices(request)
@@ -111,11 +115,17 @@ def plan(row: Shadow, request: Enriched, catalog: Catalog, situation: Situation)
         judge = decide(asked, catalog, situation, attempt=2, tried=(), cause="shadow", target=row.judge_model)
         if not judge.chosen:
             return Skip(_why(judge))
+        if not _has_places(catalog, judge.chosen):
+            return Skip("no_place")
         once = worst_case(
             catalog, judge.chosen, input_tokens=asked.features.input_tokens, output_tokens=JUDGE_OUTPUT_TOKENS
         )
         reserved += 2 * once
     return Plan(shadow.request_id, shadow, shadow.chosen, row.judge_model, limit, reserved)
+
+
+def _has_places(catalog: Catalog, model: str) -> bool:
+    return catalog.places(catalog.models[model].provider, "bulk") > 0
 
 
 def _why(refused: Decision) -> SkipReason:

@@ -27,6 +27,7 @@ def catalog(**tenant: Any) -> Catalog:
                 "judge": {"provider": "near", "context_tokens": 200_000, "price": price},
             },
             "routes": {"auto": {"order": ["old"]}, "either": {"order": ["new", "old"]}},
+            "shadows": [{"name": "try-new", "model": "either", "judge": "judge", "budget": {"usd": 1.0}}],
             "tenants": {"acme": {"store_bodies": True, "routes": ["auto"], **tenant}, "quiet": {}},
         }
     )

@@ -65,6 +65,12 @@ def test_an_endpoint_that_is_out_is_not_called() -> None:
     assert _admit(off=("far",)) == Skip("no_eligible_model")
 
 
+def test_the_only_place_at_a_provider_is_left_to_callers() -> None:
+    narrow = catalog().model_copy(deep=True)
+    narrow.providers["far"] = narrow.providers["far"].model_copy(update={"max_in_flight": 1})
+    assert admit(row(), request(), narrow, situation(), Budget(10**9, "day")) == Skip("no_place")
+
+
 def test_a_budget_reserves_the_worst_case_of_all_calls() -> None:
     found, judged = _admit(), _admit(judge="judge")
     assert found.reserved_nano_usd == 174_000 + 200_000 + 1
