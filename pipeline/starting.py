@@ -40,7 +40,8 @@ _HEAVY = {
     "health": ("pipeline.stage", "pipeline.agents.health"),
     "retry": ("pipeline.agents.retry",),
     "alerts": ("pipeline.agents.alerts",),
-    "shadow": ("pipeline.stage", "pipeline.agents.call", "pipeline.agents.shadow"),
+    "bulk": ("pipeline.stage", "pipeline.agents.call"),
+    "shadow": ("pipeline.agents.shadow",),
     "sink": ("pipeline.agents.sink",),
     "admin": ("pipeline.agents.admin",),
     "sql": ("pipeline.agents.sql",),
@@ -81,6 +82,7 @@ class Starter:
             "gateway": self._gateway,
             "route": self._route,
             "call": self._call,
+            "bulk": self._bulk,
             "health": self._health,
             "retry": self._retry,
             "alerts": self._alerts,
@@ -127,6 +129,10 @@ class Starter:
         app.spawn(sensing.speak())
         app.spawn(sensing.listen(stage.evacuate))
         return running
+
+    async def _bulk(self, _port: int | None) -> Running:
+        app, stage, _ = self._lane("bulk", "bulk")
+        return await self._serve_lane(app, stage, "bulk")
 
     def _lane(self, name: str, lane: "Lane") -> "tuple[StageApp, CallStage, Sensing]":
         from pipeline.agents.call import LANES, CallStage
@@ -201,18 +207,14 @@ class Starter:
         tail = self._tail([t.BREAKERS], shadow.heard_breaker, since_ms=0)
         await tail.start()
         await tail.caught_up.wait()
-        app, stage, _ = self._lane("bulk", "bulk")
-        bulk = await self._serve_lane(app, stage, "bulk")
         await asyncio.wait_for(shadow.start(), START_DEADLINE_S)
 
         async def stop() -> None:
             await shadow.stop()
             await tail.stop()
-            if bulk.stop is not None:
-                await bulk.stop()
 
-        failed = [shadow.failed, asyncio.ensure_future(_end_of(tail)), *bulk.failed]
-        return Running("shadow", failed=failed, is_ready=shadow.is_ready, stop=stop, refresh=bulk.refresh)
+        failed = [shadow.failed, asyncio.ensure_future(_end_of(tail))]
+        return Running("shadow", failed=failed, is_ready=shadow.is_ready, stop=stop)
 
     async def _sink(self, _port: int | None) -> Running:
         from pipeline.agents.sink import Sink

@@ -55,7 +55,7 @@ FLOW: tuple[Stage, ...] = (
           looks_at=(t.RESPONSES, t.ATTEMPTS, t.SHADOW_COMPARISONS, t.SHADOW_PROGRESS, t.DECISIONS, t.BREAKERS),
           emits=(t.CALLS_BULK, t.SHADOW_COMPARISONS, t.SHADOW_PROGRESS, t.ATTEMPTS, t.CANCELS, t.DEAD_LETTERS),
           logs=(t.DECISIONS,)),
-    Stage("bulk", "shadow", "pipeline/agents/call.py", "ask providers for experiments",
+    Stage("bulk", "bulk", "pipeline/agents/call.py", "ask providers for experiments",
           reads=(t.CALLS_BULK,), looks_at=(t.CANCELS, t.BREAKERS), emits=(t.ATTEMPTS, t.RESPONSES, t.DEAD_LETTERS)),
     Stage("admin", "admin", "pipeline/agents/admin.py", "show operators the platform, take their orders",
           looks_at=(t.BREAKERS, t.SHADOWS, t.SHADOW_PROGRESS), emits=(t.SIGNALS, t.SHADOWS)),
@@ -63,7 +63,7 @@ FLOW: tuple[Stage, ...] = (
           reads=tuple(table.topic for table in TABLES), emits=(t.DEAD_LETTERS,)),
 )  # fmt: skip
 
-BACKGROUND = frozenset({"sql", "sink", "admin", "shadow"})
+BACKGROUND = frozenset({"sql", "sink", "admin", "shadow", "bulk"})
 """Processes of analytics and experiments, which nobody waits for: they take what requests leave, and write in batches."""
 
 PROCESSES: tuple[str, ...] = tuple(dict.fromkeys(stage.process for stage in FLOW))

@@ -8,9 +8,9 @@
        `finished`: what `deltas` holds is what the next attempt continues
     5. the record is acked
 
-The bulk lane (`calls.<provider>.bulk.v1`: calls of experiments) is the same stage once more, in the processes of `shadow`,
-with places of its own. Nobody waits for its calls: their pieces are not told, and what they say of an endpoint is kept to
-themselves.
+The bulk lane (`calls.<provider>.bulk.v1`: calls of experiments) has a stage of its own, `bulk`: this one once more, with
+places that are set aside. Nobody waits for its calls: their pieces are not told, and what they say of an endpoint is kept
+to themselves.
 
 When partitions are revoked, `kept` is written for each call in flight there, and the calls go on.
 """

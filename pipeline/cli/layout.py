@@ -11,10 +11,10 @@ from urllib.parse import quote
 from pipeline.cli.errors import UsageError
 from pipeline.topology import BACKGROUND
 
-_FEW = ("gateway", "route+call", "health+retry+alerts", "admin+shadow")
+_FEW = ("gateway", "route+call", "health+retry+alerts", "admin+shadow", "bulk")
 _NICENESS = 19
 _ONE_PORT = frozenset({"gateway", "admin"})
-_SPLIT = ("gateway", "route", "call", "health", "retry", "alerts", "shadow", "admin")
+_SPLIT = ("gateway", "route", "call", "health", "retry", "alerts", "shadow", "bulk", "admin")
 
 
 @dataclass(frozen=True, slots=True)

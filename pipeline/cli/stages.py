@@ -14,7 +14,7 @@ from pipeline.cli.errors import CliError, UsageError
 from pipeline.cli.options import ConfigOption, DataDirOption, print_json, settings_of
 from pipeline.settings import Settings
 
-STAGES = ("gateway", "route", "call", "health", "retry", "alerts", "shadow", "learn", "sink", "sql", "admin")
+STAGES = ("gateway", "route", "call", "health", "retry", "alerts", "shadow", "bulk", "learn", "sink", "sql", "admin")
 
 
 def stages_of(text: str) -> list[str]:

@@ -66,7 +66,7 @@ def test_the_ready_line_names_everything(up: Up) -> None:
     assert up.ready["kafka"] == f"127.0.0.1:{up.kafka_port}"
     assert up.ready["admin"] == f"http://127.0.0.1:{up.admin_port}"
     stages = {process["stage"] for process in up.ready["processes"]}
-    assert stages == {"gateway", "route+call", "health+retry+alerts", "sql", "sink", "admin+shadow"}
+    assert stages == {"gateway", "route+call", "health+retry+alerts", "sql", "sink", "admin+shadow", "bulk"}
 
 
 def test_other_commands_find_it_by_its_data_dir(up: Up) -> None:

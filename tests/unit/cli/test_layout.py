@@ -14,6 +14,7 @@ def test_few_processes_by_default_and_the_gateway_starts_last() -> None:
         "route+call#0",
         "health+retry+alerts#0",
         "admin+shadow#0",
+        "bulk#0",
         "gateway#0",
     ]
 
@@ -26,6 +27,7 @@ def test_split_gives_each_stage_its_own_process() -> None:
         "retry",
         "alerts",
         "shadow",
+        "bulk",
         "admin",
         "gateway",
     ]
