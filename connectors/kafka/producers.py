@@ -18,7 +18,7 @@ __all__ = ["Delivered", "Producers"]
 
 BATCH_BYTES = 256 * 1024
 REQUEST_BYTES = 11 * 1024 * 1024
-SOON_MS, PATIENT_MS = 25, 250
+SOON_MS, PATIENT_MS = 25, 500
 """How long a batch of `soon` waits for more: beside what others wait for, and where nobody waits for anything."""
 STOP_S = 10.0
 

@@ -65,6 +65,7 @@ class InFlight:
     place: tuple[str, int, int]
     task: "asyncio.Task[None] | None" = None
     stopped_by: str = ""
+    has_place: bool = True
 
 
 class CallStage:
@@ -220,7 +221,12 @@ class CallStage:
             self._app.ack(*flight.place)
         finally:
             self._in_flight.pop(call.attempt_id, None)
-            self._slots[call.provider].release()
+            self._leave_place(flight)
+
+    def _leave_place(self, flight: InFlight) -> None:
+        if flight.has_place:
+            flight.has_place = False
+            self._slots[flight.call.provider].release()
 
     def _phase(self, call: Call, phase: str) -> Attempt:
         return phase_of(call, phase, self._tools.worker, self._tools.now_ms())
@@ -311,6 +317,7 @@ class CallStage:
             return None, flight.stopped_by
         finally:
             self._upstreams.pop(flight.call.attempt_id, None)
+            self._leave_place(flight)  # what is left to do is between us and the log
 
     def _stop(self, flight: InFlight, reason: str) -> None:
         flight.stopped_by = flight.stopped_by or reason

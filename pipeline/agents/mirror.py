@@ -53,7 +53,7 @@ __all__ = ["Mirror"]
 MOST_PAIRS = 1_000
 MOST_BYTES = 32 * 1024 * 1024
 """Of the bodies of open pairs."""
-BATCH = 50
+BATCH = 500
 LONGEST_CALL_MS = 1_200_000
 """With its wait for a place."""
 MINUTE_S = 60.0

@@ -1,6 +1,6 @@
-"""The calls of one experiment: which wait, which are under way, and no more of them than the bulk lane has places for.
+"""The calls of one experiment: which wait, and which are on their way through the bulk lane.
 
-What stands in the lane can neither be reordered nor taken back, so it waits here.
+What stands in the lane can neither be reordered nor taken back, so what would only wait there waits here.
 """
 
 import asyncio
@@ -20,6 +20,9 @@ from schemas.catalog import Catalog
 from schemas.events import Attempt, Call
 
 __all__ = ["MirrorCalls"]
+
+_ON_THE_WAY = 4
+"""Calls for each place in the bulk lane: most of a call's time the records of it wait for others, to travel together."""
 
 
 class MirrorCalls:
@@ -88,7 +91,7 @@ class MirrorCalls:
         catalog = self._tools.loaded.catalog
         provider = catalog.models[model].provider
         taken = sum(1 for other in self._under_way.values() if catalog.models[other].provider == provider)
-        return taken < catalog.places(provider, "bulk")
+        return taken < _ON_THE_WAY * catalog.places(provider, "bulk")
 
     def _order(self, pair: Pair, leg: Leg) -> Call:
         """Counted before it is sent: its first event may be heard before the broker's ack is."""
