@@ -52,7 +52,7 @@ async def _set_faults(place: Place, *, rules: bool = True) -> None:
     said = [{"fault": fault, "model": MIRRORED[name]} for name, fault in _FAULTS.items()] if rules else []
     async with (
         aiohttp.ClientSession() as http,
-        http.post(f"{place.provider}/_control/faults", json={"rules": said}) as told,
+        http.post(f"{place.trial}/_control/faults", json={"rules": said}) as told,
     ):
         told.raise_for_status()
 

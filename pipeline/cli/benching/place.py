@@ -26,6 +26,8 @@ MIRRORED = {"hanging": "gpt-4.1-nano", "failing": "gpt-4o-mini", "slow": "gpt-4o
 """Experiments that mirror everything of a tenant of their own, and the models that they try."""
 MIRRORED_KEY = "mr_bench-key-of-tenant-mirrored"
 _START_S, _STOP_S = 180, 20
+_NICENESS = 19
+"""Of the provider that is tried: a real one works elsewhere, and takes no CPU from callers."""
 _CATALOG = """
 version: 1
 providers:
@@ -64,14 +66,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`provider` is the simulator's address without a path; `sink_port` is where the sink tells its metrics.
+    """`trial` is the address, without a path, of the provider that experiments try; `sink_port` is where the sink tells its metrics.
 
     `mirrored`: as the tenant whose traffic experiments may see; `admin`: of the admin surface.
 
     `pids`: processes by name; `broker` is the JVM, `simulator` and `load` are not the platform.
     """
 
-    provider: str
+    trial: str
     direct: Target
     gateway: Target
     mirrored: Target
@@ -85,7 +87,7 @@ class Place:
 async def place(folder: Path) -> AsyncIterator[Place]:
     """Provider and platform, up; both gone at the end. Raises CliError."""
     simulator = await _start("-m", "pipeline.cli.benching.provider", env=dict(os.environ), stdin=PIPE)
-    trial = await _start("-m", "pipeline.cli.benching.provider", env=dict(os.environ), stdin=PIPE, niceness=19)
+    trial = await _start("-m", "pipeline.cli.benching.provider", env=dict(os.environ), stdin=PIPE, niceness=_NICENESS)
     platform: Process | None = None
     try:
         base_url = str((await _ready(simulator, "the simulator"))["base_url"])
