@@ -11,6 +11,8 @@ from pipeline.stage import Assigned, Batch
 from schemas.catalog import Timeouts
 from schemas.catalog.guards import Breaker
 from schemas.codec import encode
+from schemas.events import Attempt
+from schemas.roles import Lane
 from tests.agents.fakes import FakeApp, FakeEmit, make_call, make_record, make_tools
 
 
@@ -30,13 +32,15 @@ class HangingDriver:
         await asyncio.Event().wait()
 
 
-def make_stage(driver: Any, *, max_in_flight: int = 1) -> tuple[CallStage, FakeApp, FakeEmit]:
+def make_stage(
+    driver: Any, *, max_in_flight: int = 1, lane: Lane = "interactive"
+) -> tuple[CallStage, FakeApp, FakeEmit]:
     app, emit = FakeApp(), FakeEmit()
     providers = {"sim": SimpleNamespace(timeouts=Timeouts())}
     catalog = SimpleNamespace(providers=providers, breaker=Breaker(), places=lambda provider, lane: max_in_flight)
     loaded = SimpleNamespace(catalog=catalog)
     tools = make_tools(loaded=loaded)
-    return CallStage(tools, emit, app, {"sim": driver}, Sensing(tools, emit)), app, emit  # type: ignore[arg-type]
+    return CallStage(tools, emit, app, {"sim": driver}, Sensing(tools, emit), lane), app, emit  # type: ignore[arg-type]
 
 
 def batch(*offsets: int) -> Batch:
@@ -109,6 +113,31 @@ async def test_of_the_places_at_a_provider_a_process_has_the_share_of_its_partit
     for partitions, places in (((0, 1), 6), ((1,), 3)):
         await app.on_assigned({("llm.calls.sim.v1", number): Assigned(end=0, committed=0) for number in partitions})
         assert stage._slots["sim"].places == places
+
+
+async def test_of_the_bulk_lane_it_counts_the_partitions_of_that() -> None:
+    stage, app, _ = make_stage(HangingDriver(), max_in_flight=6, lane="bulk")
+    await app.on_assigned({("llm.calls.sim.bulk.v1", 0): Assigned(end=0, committed=0)})
+    assert stage._slots["sim"].places == 3
+
+
+async def test_a_place_is_free_once_the_provider_has_answered_though_the_log_does_not_know_yet() -> None:
+    stage, _, emit = make_stage(RaisingDriver())
+    written = asyncio.Event()
+
+    async def attempt(event: Attempt, _: str) -> None:
+        emit.attempts.append(event)
+        if event.phase == "finished":
+            await written.wait()
+
+    emit.attempt = attempt  # type: ignore[method-assign]
+    await stage.handle(batch(1, 2))  # one place: the second waits for it
+    while len(emit.attempts) < 4:
+        await asyncio.sleep(0)
+    assert stage.in_flight() == {"sim": 2}
+    written.set()
+    await ended(stage)
+    assert stage._slots["sim"].taken == 0
 
 
 async def test_a_place_is_given_once_fewer_are_taken_than_there_are() -> None:

@@ -66,7 +66,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`trial` is the address, without a path, of the provider that experiments try; `sink_port` is where the sink tells its metrics.
+    """`trial` is the address, without a path, of the provider that experiments try; `sink_port`: of the sink's metrics.
 
     `mirrored`: as the tenant whose traffic experiments may see; `admin`: of the admin surface.
 
