@@ -123,17 +123,18 @@ async def test_of_the_bulk_lane_it_counts_the_partitions_of_that() -> None:
 
 async def test_a_place_is_free_once_the_provider_has_answered_though_the_log_does_not_know_yet() -> None:
     stage, _, emit = make_stage(RaisingDriver())
-    written = asyncio.Event()
+    both_answered, written = asyncio.Event(), asyncio.Event()
 
     async def attempt(event: Attempt, _: str) -> None:
         emit.attempts.append(event)
         if event.phase == "finished":
+            if len(emit.attempts) == 4:
+                both_answered.set()
             await written.wait()
 
     emit.attempt = attempt  # type: ignore[method-assign]
     await stage.handle(batch(1, 2))  # one place: the second waits for it
-    while len(emit.attempts) < 4:
-        await asyncio.sleep(0)
+    await both_answered.wait()
     assert stage.in_flight() == {"sim": 2}
     written.set()
     await ended(stage)
