@@ -1,8 +1,10 @@
 """What callers notice while all their requests are mirrored to a provider that hangs, fails or is slow: it must be nothing.
 
-Phases in turns and pooled, so that other work on the machine burdens all alike; `ratios` are to the phases without mirroring.
+Each experiment starts at the requests of its own phase. Phases come in turns and are pooled, so that other work on the machine
+burdens all alike; `ratios` are to the phases without mirroring.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -14,7 +16,7 @@ Run = dict[str, Any]
 
 _RATE = 20.0
 _SETTLES_S = 3.0
-"""An experiment that starts reads what was, once; that is not what mirroring costs."""
+"""An experiment that starts looks for what it has done, once; that is not what mirroring costs."""
 
 _FAULTS = {"hanging": "hang_before_headers", "failing": "provider_fault", "slow": "slow"}
 
@@ -59,6 +61,8 @@ async def _set_faults(place: Place, *, rules: bool = True) -> None:
 
 async def _order(place: Place, experiment: str, word: str) -> None:
     order = {"experiment": experiment, "order": word}
+    if word == "start":
+        order["from"] = datetime.now(UTC).isoformat()
     async with aiohttp.ClientSession() as http, http.post(f"{place.admin}/admin/shadows", json=order) as told:
         told.raise_for_status()
 
