@@ -24,6 +24,7 @@ from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from schemas.avro_schema import released
 from schemas.events import EVENTS
+from schemas.reading import Read, reader
 from schemas.skip import Skip, skipper
 
 __all__ = [
@@ -112,6 +113,10 @@ def decode(event_class: type[T], raw: bytes | None) -> T | Undecodable:
     if isinstance(found, Undecodable):
         return found
     writer, start = found
+    if writer is codec.latest and len(raw) <= _UNMETERED_BYTES:
+        event = _quickly(codec, raw, start)
+        if event is not None:
+            return event  # type: ignore[no-any-return]
     source = BytesIO(raw) if len(raw) <= _UNMETERED_BYTES else _Metered(raw)
     source.seek(start)
     try:
@@ -121,6 +126,15 @@ def decode(event_class: type[T], raw: bytes | None) -> T | Undecodable:
     if source.tell() != len(raw):
         return Undecodable("trailing_bytes", f"{len(raw) - source.tell()} bytes after the record")
     return event  # type: ignore[no-any-return]
+
+
+def _quickly(codec: "_Codec", raw: bytes, start: int) -> Any | None:
+    """A record as we write them; None: it is not, and fastavro says what it is."""
+    try:
+        event, end = codec.quick(raw, start)
+    except Exception:  # whatever bytes that are no such record come to
+        return None
+    return event if end == len(raw) else None
 
 
 def datum(event_class: type, raw: bytes | None, *, without: Sequence[str] = ()) -> bytes | Undecodable:
@@ -212,7 +226,7 @@ class _Metered(BytesIO):
 
 @dataclass(slots=True, frozen=True)
 class _Codec:
-    """What is precomputed per event; `readers` has every released version by fingerprint."""
+    """What is precomputed per event; `readers` has every released version by fingerprint, `quick` reads the latest."""
 
     name: str
     latest: Any
@@ -221,6 +235,7 @@ class _Codec:
     readers: dict[bytes, Any]
     to_datum: Callable[[Any], dict[str, Any]]
     from_datum: Callable[[dict[str, Any]], Any]
+    quick: Read
 
     def read(self, source: BytesIO, writer: Any) -> Any:
         if writer is self.latest:
@@ -273,6 +288,7 @@ def _load(name: str, cls: type) -> _Codec:
         readers=dict(zip(prints, schemas, strict=True)),
         to_datum=_to_datum(cls),
         from_datum=_from_datum(cls),
+        quick=reader(cls),
     )
 
 
