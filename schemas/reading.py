@@ -143,18 +143,22 @@ _SIZES: Final = tuple(-1 if byte > 0x7F or byte & 1 else byte >> 1 for byte in r
 """By the first byte: sizes of one byte; -1 stands for longer ones, and for what is none."""
 
 
+_LONGEST: Final = 10
+"""Bytes of a number of 64 bits."""
+
+
 def _number(raw: bytes, at: int) -> tuple[int, int]:
     number = shift = 0
-    while (byte := raw[at]) > 0x7F:
+    for byte in raw[at : at + _LONGEST]:
         number |= (byte & 0x7F) << shift
         shift += 7
-        at += 1
-        if shift >= 64:
+        if byte <= 0x7F:
             break
-    number |= byte << shift
+    else:
+        raise ValueError("a number that does not end")
     if number >> 64:
         raise ValueError("a number of more than 64 bits")
-    return number >> 1 ^ -(number & 1), at + 1
+    return number >> 1 ^ -(number & 1), at + shift // 7
 
 
 def _size(raw: bytes, at: int) -> tuple[int, int]:

@@ -26,7 +26,7 @@ from pipeline.core.breaker import held_back
 from pipeline.core.eligible import known_sensitivity
 from pipeline.core.planning import Arm, Option, Plan, plan_of
 from pipeline.core.pricing import expected_nano_usd
-from pipeline.core.rules import Facts, applied
+from pipeline.core.rules import Facts, applied, likely_domain
 from pipeline.core.splits import arm_at, place_of
 from schemas.catalog import Catalog, Tenant
 from schemas.errors import ErrorCode
@@ -39,11 +39,10 @@ PROFILE_VERSION = "static"
 
 _EXPECTED_OUTPUT_TOKENS = 512  # of an answer whose length nobody has learnt yet; the caller's limit cuts it
 _EXPECTED_FIRST_TOKEN_S = 1.0  # of every model, until latencies are learnt
-_OVERFULL = 1.5  # of a provider's places: the lanes queue up to it, beyond it waiting only ages requests
 _NANO_USD_PER_CENT = 10_000_000
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Situation:
     """What is known of the world: calls in flight and switched-off ones by provider, endpoints by name, and the time.
 
@@ -97,7 +96,9 @@ def decide(
             word, and everything that guards data holds; only the list of what a tenant may ask for does not. It is not split.
     """
     decision = _blank(request, catalog, situation, attempt=attempt, cause=cause)
-    decision.tried, decision.larger_than_tokens, decision.target = sorted(set(tried)), larger_than_tokens, target
+    decision.larger_than_tokens, decision.target = larger_than_tokens, target
+    if tried:
+        decision.tried = sorted(set(tried))
     tenant = catalog.tenant_of(request.tenant)
     if tenant is None:
         return _refuse(decision, ErrorCode.UNKNOWN_TENANT, "the tenant is not in the catalogue")
@@ -157,13 +158,12 @@ def _refuse(decision: Decision, code: ErrorCode, reason: str) -> Decision:
 
 def _facts(request: Enriched, now_ms: int) -> Facts:
     features = request.features
-    domains = features.domains
     return Facts(
         tenant=request.tenant,
         route=request.model,
         user=request.user,
         tags=request.tags,
-        domain=min(domains, key=lambda name: (-domains[name], name)) if domains else "",
+        domain=likely_domain(features.domains),
         language=features.language,
         operation=request.operation,
         complexity=features.complexity,
@@ -246,16 +246,12 @@ def _unavailable(case: _Case, option: Option, view: View) -> str | None:
     provider = option.provider
     if provider in case.situation.off_providers:
         return f"provider {provider} is off"
-    if _is_overfull(case, option):
+    if case.situation.in_flight.get(provider, 0) >= option.overfull_at:
         return f"provider {provider} has too many calls in flight"
     if case.is_batch and _leaves_no_place(case, option):
         return f"provider {provider} has no place left for batch work"
     why = held_back(view, case.situation.now_ms)
     return _HELD_BACK[why] if why else None
-
-
-def _is_overfull(case: _Case, option: Option) -> bool:
-    return case.situation.in_flight.get(option.provider, 0) >= _OVERFULL * option.places
 
 
 def _leaves_no_place(case: _Case, option: Option) -> bool:
@@ -288,6 +284,8 @@ Verdicts = Sequence[Ranked | Excluded]
 def _ranking(plan: Plan, arm: Arm, verdicts: Verdicts, views: Sequence[View]) -> list[Ranked]:
     """An arm's candidates that are left, the best first. Sorting is stable: an ordered route keeps its order."""
     left = [(place, found) for place in arm.members if isinstance(found := verdicts[place], Ranked)]
+    if len(left) < 2:
+        return [found for _, found in left]
     if plan.is_ordered:
         left.sort(key=lambda each: views[each[0]].hesitant)
     else:
@@ -334,7 +332,7 @@ def _available_at(case: _Case, option: Option, view: View) -> int | None:
         return None
     if case.is_batch and _leaves_no_place(case, option):
         return now_ms + _batch_wait_ms(case)
-    if _is_overfull(case, option):
+    if case.situation.in_flight.get(option.provider, 0) >= option.overfull_at:
         return None
     if view.breaker == "open":  # a rest that is over waits for health's next word
         return None if view.open_until is None else max(view.open_until, now_ms + _RAMP_STEP_MS)

@@ -30,6 +30,7 @@ class Option:
     bonus: float
     price: Price
     places: int
+    overfull_at: float
     batch_places: float
     unfit: str | None
     lacks: str | None
@@ -67,6 +68,7 @@ class Plan:
     terms: tuple[str, ...]
 
 
+_OVERFULL = 1.5  # of a provider's places: the lanes queue up to it, beyond it waiting only ages requests
 _KEPT = 4_096
 _kept: dict[tuple[object, ...], Plan] = {}
 
@@ -140,6 +142,7 @@ def _option(
 ) -> Option:
     model = catalog.models[name]
     provider = catalog.providers[model.provider]
+    places = catalog.places(model.provider, "interactive")
     return Option(
         name=name,
         endpoint=catalog.endpoint_of(name),
@@ -149,7 +152,8 @@ def _option(
         quality=model.quality_prior,
         bonus=rules.bonus.get(name, 0.0),
         price=price_of(catalog, name),
-        places=catalog.places(model.provider, "interactive"),
+        places=places,
+        overfull_at=_OVERFULL * places,
         batch_places=provider.bulk_share * provider.max_in_flight,
         unfit=None if model.operation == request.operation else f"does not answer {request.operation}",
         lacks=_lacking(model, request, is_named=is_named),

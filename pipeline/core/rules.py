@@ -11,7 +11,7 @@ from typing import Any
 
 from schemas.catalog import Catalog, Operation, Require, Rule, Sensitivity, When
 
-__all__ = ["NOTHING_REQUIRED", "Applied", "Facts", "Requires", "applied"]
+__all__ = ["NOTHING_REQUIRED", "Applied", "Facts", "Requires", "applied", "likely_domain"]
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOUR_MS = 3_600_000
@@ -42,6 +42,13 @@ class Facts:
     @property
     def hour(self) -> int:
         return self.now_ms % _DAY_MS // _HOUR_MS
+
+
+def likely_domain(domains: Mapping[str, float]) -> str:
+    """The most likely one, ties by name; empty where none is known."""
+    if len(domains) > 1:
+        return min(domains, key=lambda name: (-domains[name], name))
+    return next(iter(domains), "")
 
 
 @dataclass(slots=True, frozen=True)

@@ -13,6 +13,7 @@ from pipeline.operations.running import Connection
 
 MAX_BYTES = 10 * 1024 * 1024
 _BATCH = 500
+_WAIT_MS = 50  # a broker answers in order, so whatever is asked next waits as long as a fetch where nothing is
 
 
 @asynccontextmanager
@@ -20,7 +21,7 @@ async def consumer(bootstrap: str, options: Mapping[str, Any]) -> AsyncIterator[
     """A consumer that is assigned by hand."""
     client = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest",
-        **{"max_partition_fetch_bytes": MAX_BYTES, **options},
+        **{"max_partition_fetch_bytes": MAX_BYTES, "fetch_max_wait_ms": _WAIT_MS, **options},
     )  # fmt: skip
     await client.start()
     try:

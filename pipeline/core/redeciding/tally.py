@@ -6,6 +6,7 @@ from dataclasses import astuple, dataclass, field
 from typing import Any
 
 from pipeline.core.redeciding.again import is_same_choice
+from pipeline.core.rules import likely_domain
 from schemas.catalog import Catalog
 from schemas.events import Decision, Enriched
 
@@ -129,8 +130,10 @@ class Tally:
             self.priors[replayed.chosen] = quality
         self.policies_logged[logged.policy_version] += 1
         self.policies_replayed[replayed.policy_version] += 1
-        self.held_back_logged += _held_back(logged)
-        self.held_back_replayed += _held_back(replayed)
+        if logged.excluded:
+            self.held_back_logged += _held_back(logged)
+        if replayed.excluded:
+            self.held_back_replayed += _held_back(replayed)
         if not is_changed:
             return
         cell.changed += 1
@@ -227,11 +230,9 @@ def _worst(examples: Iterable[Example]) -> list[Example]:
 
 def _key(request: Enriched, logged: Decision, replayed: Decision) -> Key:
     features = request.features
-    domains = features.domains
-    domain = min(domains, key=lambda name: (-domains[name], name)) if domains else ""
     then = logged.chosen or f"!{logged.error_code}"
     now = replayed.chosen or f"!{replayed.error_code}"
-    return (request.tenant, request.model, domain, features.band, then, now)
+    return (request.tenant, request.model, likely_domain(features.domains), features.band, then, now)
 
 
 def _held_back(decision: Decision) -> int:

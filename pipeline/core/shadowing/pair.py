@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from pipeline.core.comparing import Said, Winner, judged, measured, ruled, said_in, verdict_in
+from pipeline.core.rules import likely_domain
 from pipeline.core.shadowing.admission import Plan, SkipReason
 from pipeline.core.shadowing.calls import JUDGE, SHADOW
 from pipeline.core.shadowing.leg import Leg, LegState
@@ -203,7 +204,6 @@ def skipped(
 
 
 def _identity(experiment: str, request: Enriched, now_ms: int) -> dict[str, Any]:
-    domains = request.features.domains
     return {
         "experiment": experiment,
         "request_id": request.request_id,
@@ -211,7 +211,7 @@ def _identity(experiment: str, request: Enriched, now_ms: int) -> dict[str, Any]
         "at": now_ms,
         "accepted_at": request.accepted_at,
         "route": request.model,
-        "domain": min(domains, key=lambda name: (-domains[name], name), default=""),
+        "domain": likely_domain(request.features.domains),
         "band": request.features.band,
     }
 

@@ -1,5 +1,6 @@
 """Which requests an experiment looks at. The share is decided by tenant and request id alone, so equal shares are equal samples."""
 
+from pipeline.core.rules import likely_domain
 from schemas.catalog.policies import ShadowFilter
 from schemas.events import Enriched
 from schemas.ids import sample_point
@@ -17,7 +18,7 @@ def is_sampled(wanted: ShadowFilter, tenant: str, request_id: str) -> bool:
 def matches(wanted: ShadowFilter, request: Enriched) -> bool:
     """Everything but the share. Only what callers asked for: replays, shadows and probes never."""
     features = request.features
-    likely = min(features.domains, key=lambda name: (-features.domains[name], name), default="")
+    likely = likely_domain(features.domains)
     return (
         request.role == "primary"
         and (wanted.tenant is None or request.tenant in wanted.tenant)

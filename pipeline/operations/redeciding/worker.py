@@ -9,7 +9,7 @@ import gc
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 import orjson
 
@@ -24,6 +24,8 @@ from pipeline.settings import Settings
 from schemas.catalog import Catalog
 
 __all__ = ["Order"]
+
+_EVERY: Final = 2_000
 
 
 @dataclass(slots=True, frozen=True)
@@ -53,10 +55,27 @@ async def work(source: TextIO, sink: TextIO) -> None:
         async for line in lines:
             segment = Segment(**orjson.loads(line))
             joined = Joined(catalogs, policy, (segment.from_ms, segment.to_ms), tenant=order.tenant)
-            await replay_segment(
-                client, where, segment, joined, scores, tell=lambda count: _say(sink, {"looked_at": count})
-            )
+            told = _Told(sink)
+            await replay_segment(client, where, segment, joined, scores, tell=told.add)
+            told.say()
             _say(sink, {"segment": joined.tally.plain()})
+
+
+@dataclass(slots=True)
+class _Told:
+    """Progress, told now and then: a line costs more than a decision."""
+
+    sink: TextIO
+    looked_at: int = 0
+
+    def add(self, count: int) -> None:
+        self.looked_at += count
+        if self.looked_at >= _EVERY:
+            self.say()
+
+    def say(self) -> None:
+        _say(self.sink, {"looked_at": self.looked_at})
+        self.looked_at = 0
 
 
 async def _lines(source: TextIO) -> AsyncIterator[str]:
