@@ -109,14 +109,14 @@ def decode(event_class: type[T], raw: bytes | None) -> T | Undecodable:
     if not raw:
         return Undecodable("tombstone", "no value") if raw is None else Undecodable("empty", "no bytes")
     codec = _codec(event_class)
+    if raw.startswith(codec.header) and len(raw) <= _UNMETERED_BYTES:
+        event = _quickly(codec, raw)
+        if event is not None:
+            return event  # type: ignore[no-any-return]
     found = _writer(codec, raw)
     if isinstance(found, Undecodable):
         return found
     writer, start = found
-    if writer is codec.latest and len(raw) <= _UNMETERED_BYTES:
-        event = _quickly(codec, raw, start)
-        if event is not None:
-            return event  # type: ignore[no-any-return]
     source = BytesIO(raw) if len(raw) <= _UNMETERED_BYTES else _Metered(raw)
     source.seek(start)
     try:
@@ -128,10 +128,10 @@ def decode(event_class: type[T], raw: bytes | None) -> T | Undecodable:
     return event  # type: ignore[no-any-return]
 
 
-def _quickly(codec: "_Codec", raw: bytes, start: int) -> Any | None:
+def _quickly(codec: "_Codec", raw: bytes) -> Any | None:
     """A record as we write them; None: it is not, and fastavro says what it is."""
     try:
-        event, end = codec.quick(raw, start)
+        event, end = codec.quick(raw, len(codec.header))
     except Exception:  # whatever bytes that are no such record come to
         return None
     return event if end == len(raw) else None
