@@ -132,9 +132,10 @@ def view_of(breaker: Breaker | None, in_flight: int, now_ms: int) -> View:
 
 def held_back(view: View, now_ms: int) -> Why | None:
     """Why no call may go there; None: it may."""
-    breaker = view.breaker
-    if breaker == "open" or breaker == "half_open":  # plain text: members of an enumeration take twice as long
-        return breaker
+    if view.breaker == "open":  # plain text: comparing with a member of an enumeration takes twice as long
+        return "open"
+    if view.breaker == "half_open":
+        return "half_open"
     if view.limited_until is not None and view.limited_until > now_ms:
         return "limited"
     if view.allowed_in_flight is not None and view.in_flight >= view.allowed_in_flight:
