@@ -5,8 +5,8 @@ Two framings are read (CONTRACT 4), told apart by the first byte; `incoming` rea
     C3 01 + 8 bytes   single-object encoding: CRC-64-AVRO fingerprint of the writer's schema, little-endian
     00 + 4 bytes      Confluent wire format: id of the writer's schema in a registry, big-endian; `SCHEMA_IDS` knows them
 
-Whatever stands in a record, decoding answers with a value: the event or `Undecodable`, which goes to dead letters with its
-bytes. Times stay epoch milliseconds both ways. Lengths and counts that a record declares are never believed: a block ends
+What we write today is read by `schemas.reading`, all else by fastavro. Whatever stands in a record, decoding answers with a
+value: the event or `Undecodable`, which goes to dead letters with its bytes. Times stay epoch milliseconds both ways. Lengths and counts that a record declares are never believed: a block ends
 where its bytes end, and a large record has a limited number of values. Format: https://avro.apache.org/docs/1.12.0/specification/
 """
 

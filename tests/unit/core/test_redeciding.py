@@ -92,6 +92,22 @@ def test_what_a_decision_saw_is_enough_to_make_it_again() -> None:
     assert document["refused"]["logged"] == document["refused"]["replayed"]
 
 
+def test_several_at_once_are_as_one_after_the_other() -> None:
+    at_once, one_by_one = (joined([catalog()], catalog(lambda_cost=8.0)) for _ in range(2))
+    requests = [request(number, input_tokens=number * 300) for number in range(50)]
+    decisions = [decided(catalog(), each) for each in [*requests, request(50, tenant="globex")]]
+    decisions[7] = replace(decisions[7], replayable=False)
+    for found in (at_once, one_by_one):
+        for each in requests:
+            found.ask(each)
+            found.end(("acme", each.request_id), Outcome(1))
+    at_once.take(*decisions)
+    for decision in decisions:
+        one_by_one.take(decision)
+    assert at_once.tally == one_by_one.tally
+    assert at_once.tally.decisions == 49
+
+
 def test_a_decision_logs_only_what_concerns_its_candidates() -> None:
     situation = Situation({"small": 3, "large": 0, "else": 9}, frozenset({"else"}), 5_000)
     decision = decided(catalog(), request(model="small"), situation=situation)
