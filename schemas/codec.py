@@ -6,8 +6,9 @@ Two framings are read (CONTRACT 4), told apart by the first byte; `incoming` rea
     00 + 4 bytes      Confluent wire format: id of the writer's schema in a registry, big-endian; `SCHEMA_IDS` knows them
 
 What we write today is read by `schemas.reading`, all else by fastavro. Whatever stands in a record, decoding answers with a
-value: the event or `Undecodable`, which goes to dead letters with its bytes. Times stay epoch milliseconds both ways. Lengths and counts that a record declares are never believed: a block ends
-where its bytes end, and a large record has a limited number of values. Format: https://avro.apache.org/docs/1.12.0/specification/
+value: the event or `Undecodable`, which goes to dead letters with its bytes. Times stay epoch milliseconds both ways. Lengths
+and counts that a record declares are never believed: a block ends where its bytes end, and a large record has a limited number
+of values. Format: https://avro.apache.org/docs/1.12.0/specification/
 """
 
 import copy
@@ -167,12 +168,11 @@ def datum(event_class: type, raw: bytes | None, *, without: Sequence[str] = ()) 
 def first_text(event_class: type, raw: bytes | None, field: str) -> str | None:
     """A text among the first fields of an event, without reading the rest; None: not so, `decode` says why."""
     codec = _codec(event_class)
-    found = _writer(codec, raw) if raw else None
-    if not raw or not isinstance(found, tuple) or found[0] is not codec.latest:
+    if not raw or not raw.startswith(codec.header):
         return None
     before, whole = _skippers(codec.name, field)
     try:
-        start = before(raw, found[1])
+        start = before(raw, len(codec.header))
         end = whole(raw, start)
         size = 1 if raw[start] <= 0x7F else 2  # bytes of its length; longer texts are none that one asks for here
         return raw[start + size : end].decode() if end <= len(raw) else None
