@@ -66,13 +66,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`trial` is the address, without a path, of the provider that experiments try; `sink_port`: of the sink's metrics.
+    """`provider` and `trial` are addresses without a path: of the provider that callers use, and of the one that experiments try.
+
+    `sink_port` is where the sink tells its metrics.
 
     `mirrored`: as the tenant whose traffic experiments may see; `admin`: of the admin surface.
 
     `pids`: processes by name; `broker` is the JVM, `simulator` and `load` are not the platform.
     """
 
+    provider: str
     trial: str
     direct: Target
     gateway: Target
@@ -96,6 +99,7 @@ async def place(folder: Path) -> AsyncIterator[Place]:
         said = await _ready(platform, "the platform")
         running = _running(folder)
         yield Place(
+            base_url.removesuffix("/v1"),
             trial_url.removesuffix("/v1"),
             Target(base_url, DIRECT_KEY),
             Target(f"{said['gateway']}/v1", KEY),
