@@ -28,6 +28,7 @@ import orjson
 
 from connectors.providers import ProviderCall
 from connectors.providers.driver import CallResult, Driver
+from pipeline.agents.cancels import Cancels
 from pipeline.agents.deltas import DeltaWriter
 from pipeline.agents.endings import answer_of, failed, finished, held_back, interrupted, left_open, not_sent, phase_of
 from pipeline.agents.endpoints import endpoint_of
@@ -37,7 +38,6 @@ from pipeline.core.continuation import Continuation, continued
 from pipeline.emit import INTERNAL, Emit
 from pipeline.stage import Assigned, Batch, StageApp
 from pipeline.tools import Tools
-from schemas import headers as h
 from schemas import topics as t
 from schemas.catalog import Catalog
 from schemas.codec import Undecodable, decode
@@ -49,8 +49,6 @@ from schemas.roles import BULK_ROLES, REQUEST_ROLES, Lane
 from schemas.topics import Topic
 
 MEMORY_S = 600
-CANCELLED_S = 900
-"""An order of an experiment waits for its place for ten minutes."""
 DRAIN_S = {"interactive": 8.0, "bulk": 2.0}
 
 LANES: Final[Mapping[Lane, Topic]] = {"interactive": t.CALLS, "bulk": t.CALLS_BULK}
@@ -69,7 +67,7 @@ class InFlight:
 
 
 class CallStage:
-    """Everything one process knows: calls in flight, attempt ids of ten minutes, cancels of a quarter of an hour."""
+    """Everything one process knows: calls in flight, attempt ids of ten minutes, cancels."""
 
     def __init__(
         self,
@@ -91,7 +89,7 @@ class CallStage:
         self._in_flight: dict[str, InFlight] = {}
         self._upstreams: dict[str, asyncio.Future[CallResult]] = {}
         self._seen: OrderedDict[str, float] = OrderedDict()
-        self._cancelled: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._cancels = Cancels()
         self._is_draining = False
         app.on_assigned = self._assigned
         app.on_revoked = self._revoked
@@ -107,13 +105,9 @@ class CallStage:
 
     def cancel(self, record: Any) -> None:
         """A record of `cancels` (read without a group by every process): close the upstream at once."""
-        request_id, tenant = h.text(record.headers, h.REQUEST_ID), h.text(record.headers, h.TENANT)
-        if request_id is None or tenant is None:
-            return
-        self._cancelled[tenant, request_id] = time.monotonic()
-        _forget(self._cancelled, CANCELLED_S)
+        self._cancels.heard(record)
         for flight in list(self._in_flight.values()):
-            if (flight.call.tenant, flight.call.request_id) == (tenant, request_id):
+            if self._cancels.concern(flight.call):
                 self._stop(flight, "cancelled")
 
     def breaker_changed(self, record: Any) -> None:
@@ -232,7 +226,7 @@ class CallStage:
         return phase_of(call, phase, self._tools.worker, self._tools.now_ms())
 
     def _is_over(self, flight: InFlight) -> bool:
-        if (flight.call.tenant, flight.call.request_id) in self._cancelled:
+        if self._cancels.concern(flight.call):
             flight.stopped_by = flight.stopped_by or "cancelled"
         return bool(flight.stopped_by) or self._tools.now_ms() >= flight.call.deadline_at
 

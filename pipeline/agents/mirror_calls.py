@@ -32,7 +32,7 @@ class MirrorCalls:
         self.is_open = False
         self._tools, self._emit, self._experiment, self._lost = tools, emit, experiment, lost
         self._waiting: OrderedDict[str, tuple[Pair, Leg]] = OrderedDict()
-        self._under_way, self._mine = under_way, set[str]()
+        self._under_way, self._mine = under_way, dict[tuple[str, int], str]()
         self._changed = asyncio.Event()
 
     def open(self) -> None:
@@ -53,13 +53,13 @@ class MirrorCalls:
             if leg.is_under_way:
                 self._take(leg)
             else:
-                self._leave(leg.attempt_id)
+                self._leave((leg.request_id, leg.place))
         self._changed.set()
 
     def leave(self) -> None:
         """What it has under way is somebody else's to wait for."""
-        for attempt_id in tuple(self._mine):
-            self._leave(attempt_id)
+        for leg in tuple(self._mine):
+            self._leave(leg)
 
     async def run(self) -> None:
         """For ever."""
@@ -101,12 +101,13 @@ class MirrorCalls:
         return call
 
     def _take(self, leg: Leg) -> None:
+        """By its leg: what was taken back goes on as another attempt."""
         self._under_way[leg.attempt_id] = leg.model
-        self._mine.add(leg.attempt_id)
+        self._mine[leg.request_id, leg.place] = leg.attempt_id
 
-    def _leave(self, attempt_id: str) -> None:
-        self._under_way.pop(attempt_id, None)
-        self._mine.discard(attempt_id)
+    def _leave(self, leg: tuple[str, int]) -> None:
+        if (attempt_id := self._mine.pop(leg, None)) is not None:
+            self._under_way.pop(attempt_id, None)
 
     def _call(self, pair: Pair, leg: Leg) -> Call:
         catalog, now_ms = self._tools.loaded.catalog, self._tools.now_ms()

@@ -13,7 +13,7 @@ from schemas.catalog.guards import Breaker
 from schemas.codec import encode
 from schemas.events import Attempt
 from schemas.roles import Lane
-from tests.agents.fakes import FakeApp, FakeEmit, make_call, make_record, make_tools
+from tests.agents.fakes import NOW, FakeApp, FakeEmit, make_call, make_record, make_tools
 
 
 class RaisingDriver:
@@ -92,6 +92,23 @@ async def test_a_cancel_closes_the_upstream_and_is_booked() -> None:
     await ended(stage)
     assert [attempt.result for attempt in emit.attempts] == [None, "cancelled"]
     assert len(app.acked) == 1
+
+
+async def test_an_experiment_takes_back_what_it_has_ordered_and_may_order_anew() -> None:
+    stage, _, emit = make_stage(RaisingDriver(), max_in_flight=4, lane="bulk")
+    stage.cancel(make_record(0, topic="llm.cancels.v1", request_id="r1", tenant="main"))
+    calls = [
+        make_call(1, attempt_id=f"{role}-{late}", role=role, routed_at=NOW + late)
+        for role in ("shadow", "primary")
+        for late in (0, 1)
+    ]
+    records = [make_record(offset, encode(call)) for offset, call in enumerate(calls)]
+    await stage.handle(Batch("llm.calls.sim.bulk.v1", 0, records))
+    await ended(stage)
+    results = {attempt.attempt_id: attempt.result for attempt in emit.attempts if attempt.phase == "finished"}
+    assert results == {
+        "shadow-0": "cancelled", "shadow-1": "error", "primary-0": "cancelled", "primary-1": "cancelled",
+    }  # fmt: skip
 
 
 async def test_a_draining_stage_takes_no_more_and_acks_nothing_it_did_not_take(monkeypatch: Any) -> None:
