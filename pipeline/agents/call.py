@@ -104,10 +104,14 @@ class CallStage:
                 await self._accept(record)
 
     def cancel(self, record: Any) -> None:
-        """A record of `cancels` (read without a group by every process): close the upstream at once."""
+        """A record of `cancels` (read without a group by every process): close the upstream at once.
+
+        What an experiment has begun is paid for, and is compared.
+        """
         self._cancels.heard(record)
         for flight in list(self._in_flight.values()):
-            if self._cancels.concern(flight.call):
+            is_kept = flight.call.role in BULK_ROLES and flight.call.attempt_id in self._upstreams
+            if self._cancels.concern(flight.call) and not is_kept:
                 self._stop(flight, "cancelled")
 
     def breaker_changed(self, record: Any) -> None:

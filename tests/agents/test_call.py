@@ -111,6 +111,25 @@ async def test_an_experiment_takes_back_what_it_has_ordered_and_may_order_anew()
     }  # fmt: skip
 
 
+async def test_what_an_experiment_has_begun_goes_on_though_it_is_taken_back(monkeypatch: Any) -> None:
+    monkeypatch.setitem(DRAIN_S, "bulk", 0.01)
+    driver = HangingDriver()
+    stage, _, emit = make_stage(driver, max_in_flight=2, lane="bulk")
+    calls = [make_call(number, attempt_id=role, role=role) for number, role in enumerate(("shadow", "primary"))]
+    await stage.handle(
+        Batch("llm.calls.sim.bulk.v1", 0, [make_record(n, encode(call)) for n, call in enumerate(calls)])
+    )
+    await driver.asked.wait()
+    for number in (0, 1):
+        stage.cancel(make_record(0, topic="llm.cancels.v1", request_id=f"r{number}", tenant="main"))
+    primary = stage._in_flight["primary"].task
+    assert primary is not None
+    await primary
+    assert [(attempt.role, attempt.result) for attempt in emit.attempts[2:]] == [("primary", "cancelled")]
+    assert list(stage._in_flight) == ["shadow"]
+    await stage.drain()
+
+
 async def test_a_draining_stage_takes_no_more_and_acks_nothing_it_did_not_take(monkeypatch: Any) -> None:
     monkeypatch.setitem(DRAIN_S, "interactive", 0.01)
     driver = HangingDriver()
