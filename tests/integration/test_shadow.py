@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import functools
 import os
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import pytest_asyncio
 from aiokafka import AIOKafkaConsumer
 
 from connectors.simulator import Simulator
+from pipeline.operations import records, shadows
+from pipeline.operations.running import Connection
 from schemas.codec import decode
 from schemas.events import Attempt, Cost, ShadowComparison
 from schemas.ids import sample_point
@@ -105,6 +108,13 @@ class World:
         )
         out, _ = await process.communicate()
         return orjson.loads(out) if process.returncode == 0 else process.returncode
+
+    @contextlib.asynccontextmanager
+    async def orders(self) -> AsyncIterator[Callable[..., Awaitable[None]]]:
+        """To start and stop an experiment faster than by the command."""
+        where = Connection(self.running.kafka, "llm.", max(2, os.cpu_count() or 1), "", None, {})
+        async with shadows.board_of(where) as board, records.producer(where) as client:
+            yield functools.partial(shadows.order, board, client.deliver, "llm.shadows.v1")
 
     async def listed_once(self, holds: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """By experiment; the stage says how far it is once a second."""
@@ -208,9 +218,14 @@ async def test_tenants_stay_apart(world: World) -> None:
     assert {found.status for found in world.log.comparisons if found.tenant == "other"} == {"skipped"}
 
 
-async def test_a_rewound_experiment_finds_what_the_one_that_ran_live_found(world: World) -> None:
+async def test_a_rewound_experiment_finds_what_the_one_that_ran_live_found_though_it_is_stopped_meanwhile(
+    world: World,
+) -> None:
     world.running.simulator.world.reset()  # its answers follow from the request and from how often it came
-    assert (await world.shadow("shadow", "start", "later", "--from", world.began))["status"] == "running"
+    async with world.orders() as order:
+        assert (await world.shadow("shadow", "start", "later", "--from", world.began))["status"] == "running"
+        for is_running in (False, True):  # while most of its calls still wait
+            await order(experiment="later", is_running=is_running)
     await world.log.until(lambda: len(world.log.of("later")) >= len(sampled("r", REQUESTS)))
     live, later = ({one.request_id: _agreement(one) for one in world.log.of(name)} for name in ("live", "later"))
     assert later == live
@@ -226,7 +241,7 @@ async def test_a_stopped_experiment_calls_nobody_and_goes_on_where_it_stopped(wo
     await world.send("s", 20, 100)
     await world.log.until(lambda: {found.request_id for found in world.log.of("live")} >= sampled("s", 20))
     assert len(world.log.of("later")) == known
-    assert (await world.shadow("shadow", "start", "later"))["run"] == 3
+    assert (await world.shadow("shadow", "start", "later"))["run"] == 5
     await world.log.until(lambda: len(world.log.of("later")) == known + len(sampled("s", 20)))
     explained = await world.shadow("explain", sorted(sampled("s", 20))[0], "--live")
     assert {"live", "later"} <= {found["experiment"] for found in explained["shadow"]}
