@@ -32,6 +32,7 @@ from pipeline.core.shadowing import (
     Skip,
     Wait,
     admit,
+    ended_by,
     is_sampled,
     matches,
 )
@@ -214,7 +215,7 @@ class Mirror:
         new, row = len(looked.admitted), self.row
         if not self.is_resumed or new + len(looked.skips) >= BATCH or len(self._pairs) + new >= MOST_PAIRS:
             return False
-        if looked.held_bytes > MOST_BYTES:
+        if looked.held_bytes > MOST_BYTES or ended_by(row, self.budget) is not None:
             return False
         if row.stop_after_pairs is not None and self.budget.pairs + self._pairs.coming + new >= row.stop_after_pairs:
             return False

@@ -1,6 +1,7 @@
 """What was written of an experiment's calls before we came: read once, when it starts or is rewound."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +15,7 @@ from schemas.events import Attempt, Decision, Response, ShadowComparison
 from schemas.ids import shadow_request_id
 from schemas.roles import BULK_ROLES
 
-__all__ = ["Past", "read_past"]
+__all__ = ["Past", "judged_before", "read_past"]
 
 SLACK_MS = 60_000
 """Clocks differ, and a record may wait for the broker."""
@@ -74,6 +75,19 @@ async def _comparisons(
         if isinstance(comparison, ShadowComparison):
             past.done.add((comparison.tenant, comparison.request_id))
             budget.fold(comparison, partition, record.offset)
+
+
+async def judged_before(tools: Tools, scanner: Scanner, experiment: str, folded: Mapping[str, int]) -> dict[str, int]:
+    """Pairs by their winner among the comparisons before those places: what progress of version 1 does not say."""
+    found = Counter[str]()
+    for partition, end in folded.items():
+        async for record in scanner.read(tools.topic(t.SHADOW_COMPARISONS.name), int(partition)):
+            if record.offset >= end or h.text(record.headers, h.EXPERIMENT) != experiment:
+                continue
+            comparison = decode(ShadowComparison, record.value)
+            if isinstance(comparison, ShadowComparison) and comparison.status == "compared" and comparison.winner:
+                found[comparison.winner] += 1
+    return dict(found)
 
 
 async def _calls(tools: Tools, scanner: Scanner, partition: int, since_ms: int, past: Past, done: set[str]) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from aiokafka import TopicPartition
@@ -21,11 +22,11 @@ from connectors.kafka.tail import Tail
 from pipeline.agents.lost import LostCalls
 from pipeline.agents.mirror import Mirror
 from pipeline.agents.mirror_log import GROUP, MirrorLog, may_be_open
-from pipeline.agents.mirror_past import is_bulk
+from pipeline.agents.mirror_past import is_bulk, judged_before
 from pipeline.agents.recovery import Recovery
 from pipeline.core.breaker import LocalBreaker
 from pipeline.core.decide import Situation
-from pipeline.core.shadowing import Budget
+from pipeline.core.shadowing import Budget, ended_by
 from pipeline.core.shadowing.budget import window_start
 from pipeline.emit import Emit
 from pipeline.tools import Tools
@@ -169,8 +170,7 @@ class ShadowStage:
     async def _carry_out_one(self, row: Shadow, *, at_first: bool) -> None:
         order, mirror = self._orders.get(row.name), self._mirrors.get(row.name)
         known = self._progress.get(row.name) or ShadowProgress(row.name, 0, "", 0)
-        pairs = mirror.budget.pairs if mirror is not None else known.pairs
-        has_enough = row.stop_after_pairs is not None and pairs >= row.stop_after_pairs
+        has_enough = ended_by(row, self._so_far(row, known)) is not None
         is_wanted = (order.is_running if order is not None else row.enabled) and not has_enough
         if mirror is None and (is_wanted or (at_first and await may_be_open(self._tools, row.name, self._offsets))):
             mirror = await self._open(row, known)
@@ -190,6 +190,8 @@ class ShadowStage:
 
     async def _open(self, row: Shadow, known: ShadowProgress) -> Mirror:
         """It goes on where it was left, and takes nothing new yet."""
+        if known.judged is None:
+            known = replace(known, judged=await judged_before(self._tools, self._scanner, row.name, known.folded))
         budget = Budget.resumed(row.budget.limit_nano_usd, row.budget.per, known)
         mirror = Mirror(
             self._tools, self._emit, row, budget,
@@ -239,7 +241,7 @@ class ShadowStage:
 
     async def _say(self, row: Shadow, state: str, known: ShadowProgress, *, run: int) -> None:
         mirror = self._mirrors.get(row.name)
-        budget = mirror.budget if mirror is not None else Budget.resumed(0, row.budget.per, known)
+        budget = self._so_far(row, known)
         said = ShadowProgress(
             experiment=row.name,
             run=run,
@@ -251,9 +253,15 @@ class ShadowStage:
             window_at=budget.window_at,
             folded=dict(budget.folded),
             accepted_at=max(known.accepted_at, mirror.accepted_at if mirror is not None else 0),
+            judged=dict(budget.judged) if mirror is not None else known.judged,
+            ended_by=ended_by(row, budget) if state == FINISHED else None,
         )
         self._progress[row.name] = said
         await self._emit.shadow_progress(said)
+
+    def _so_far(self, row: Shadow, known: ShadowProgress) -> Budget:
+        mirror = self._mirrors.get(row.name)
+        return mirror.budget if mirror is not None else Budget.resumed(0, row.budget.per, known)
 
     def _spawn(self, work: Any) -> "asyncio.Task[None]":
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)

@@ -116,7 +116,8 @@ def _for_people(row: dict[str, Any]) -> dict[str, Any]:
     budget = row["budget"]
     spent = f"${budget['spent_nano_usd'] / 1e9:.4f} of ${budget['limit_nano_usd'] / 1e9:g} per {budget['per']}"
     skipped = ", ".join(f"{count} {reason}" for reason, count in sorted(row["skipped"].items()))
+    status = f"{row['status']} ({ended_by})" if (ended_by := row["ended_by"]) else row["status"]
     return {
-        "experiment": row["experiment"], "status": row["status"], "model": row["model"], "judge": row["judge"],
+        "experiment": row["experiment"], "status": status, "model": row["model"], "judge": row["judge"],
         "pairs": row["pairs"], "skipped": skipped or 0, "spent": spent, "accepted until": row["accepted_until"],
     }  # fmt: skip

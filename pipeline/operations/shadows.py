@@ -81,6 +81,7 @@ class ShadowBoard:
         return {
             "experiment": row.name,
             "status": known.state if known else "unknown",
+            "ended_by": known.ended_by if known else None,
             "model": row.model,
             "judge": row.judge,
             "pairs": known.pairs if known else 0,

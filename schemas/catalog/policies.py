@@ -258,8 +258,16 @@ class Shadow(Part):
     """Requests mirrored a minute; what comes faster waits. Left out: no limit but the places of the bulk lane."""
     stop_after_pairs: Count | None = None
     """So many comparisons end it."""
+    stop_on_verdict: Flag = False
+    """A verdict (promote or keep) ends it, by the sequences of its report."""
     enabled: Flag = True
     """Whether it runs without being started."""
+
+    @model_validator(mode="after")
+    def _a_verdict_needs_a_judge(self) -> Self:
+        if self.stop_on_verdict and self.judge == "none":
+            raise ValueError("`stop_on_verdict` needs a `judge`: without one there is no verdict")
+        return self
 
     @property
     def judge_model(self) -> str | None:

@@ -15,7 +15,7 @@ class ShadowProgress:
     Attributes:
         experiment: its name.
         run: of the last order that was carried out; 0 before the first.
-        state: running, stopped, or finished (it has all the pairs that it wanted).
+        state: running, stopped, or finished.
         at: comparisons that were written before then are in these figures.
         pairs: comparisons so far.
         skipped: by reason.
@@ -23,6 +23,8 @@ class ShadowProgress:
         window_at: 0 for a budget that is for ever.
         folded: place of the next comparison that is not in these figures yet, by partition.
         accepted_at: of the last request that it looked at.
+        judged: pairs by their winner (shadow, primary, tie); None where nobody counted them yet (version 1).
+        ended_by: why it is finished: pairs (it has all that it wanted) or verdict.
     """
 
     experiment: str
@@ -35,3 +37,5 @@ class ShadowProgress:
     window_at: TimestampMs = 0
     folded: dict[str, int] = field(default_factory=dict)
     accepted_at: TimestampMs = 0
+    judged: dict[str, int] | None = None
+    ended_by: str | None = None

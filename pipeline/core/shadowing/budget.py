@@ -1,4 +1,4 @@
-"""What an experiment has spent and reserved. A fold of its own comparisons, so whoever takes over knows the same.
+"""What an experiment has spent, reserved and found. A fold of its own comparisons, so whoever takes over knows the same.
 
 Reserved before a call is its worst case, as for tenants (DESIGN.md section 9); once its comparison stands in the log, what it
 really cost is spent. A new window of time begins with nothing spent and everything that is still reserved: no window
@@ -43,7 +43,10 @@ def window_start(per: Per, now_ms: int) -> int:
 
 @dataclass(slots=True)
 class Budget:
-    """`reserved` by shadow request id. `folded`: place of the next comparison that is not in the figures, by partition."""
+    """`reserved` by shadow request id; `judged`: pairs by their winner (shadow, primary, tie).
+
+    `folded`: place of the next comparison that is not in the figures, by partition.
+    """
 
     limit_nano_usd: int
     per: Per
@@ -51,6 +54,7 @@ class Budget:
     window_at: int = 0
     pairs: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
+    judged: dict[str, int] = field(default_factory=dict)
     folded: dict[str, int] = field(default_factory=dict)
     reserved: dict[str, int] = field(default_factory=dict)
 
@@ -59,7 +63,7 @@ class Budget:
         """Another length of the window than before begins with what was spent in the old one: never with too little."""
         return cls(
             limit_nano_usd, per, progress.spent_nano_usd, progress.window_at, progress.pairs,
-            dict(progress.skipped), dict(progress.folded),
+            dict(progress.skipped), dict(progress.judged or {}), dict(progress.folded),
         )  # fmt: skip
 
     def fits(self, amount: int, now_ms: int) -> bool:
@@ -83,6 +87,8 @@ class Budget:
             self.reserved.pop(comparison.shadow_request_id, None)
         if comparison.status == "compared":
             self.pairs += 1
+            if comparison.winner is not None:
+                self.judged[comparison.winner] = self.judged.get(comparison.winner, 0) + 1
         else:
             reason = comparison.reason or ""
             self.skipped[reason] = self.skipped.get(reason, 0) + 1

@@ -12,7 +12,7 @@ most 5 %. So one may look all the time, stop when it pleases, and go on afterwar
 
 from pipeline.core.verdict.betting import Counts, bounded_mean, wealth
 from pipeline.core.verdict.intervals import LEVEL, Interval
-from pipeline.core.verdict.judging import Verdict, WinRate, arms, judged, rate, rate_of_arms
+from pipeline.core.verdict.judging import Verdict, WinRate, arms, judged, rate, rate_of_arms, verdict_on
 from pipeline.core.verdict.normal import Moments, difference, mean
 
 __all__ = [
@@ -29,5 +29,6 @@ __all__ = [
     "mean",
     "rate",
     "rate_of_arms",
+    "verdict_on",
     "wealth",
 ]

@@ -15,7 +15,7 @@ from typing import Final, Literal
 from pipeline.core.verdict.betting import Counts, bounded_mean, is_excluded, mean_of, size
 from pipeline.core.verdict.intervals import LEVEL, Interval
 
-__all__ = ["Verdict", "WinRate", "arms", "judged", "rate", "rate_of_arms"]
+__all__ = ["Verdict", "WinRate", "arms", "judged", "rate", "rate_of_arms", "verdict_on"]
 
 Verdict = Literal["promote", "keep", "more"]
 
@@ -40,6 +40,15 @@ def judged(*, wins: int, ties: int, losses: int) -> WinRate:
     """Of pairs whose answers were compared; `wins` are those of the shadow."""
     counts = {1.0: wins, 0.5: ties, 0.0: losses}
     return _decided(bounded_mean(counts), lambda: _more_pairs(counts))
+
+
+def verdict_on(*, wins: int, ties: int, losses: int) -> Verdict:
+    """The verdict of `judged` alone, for little enough to ask after every pair."""
+    counts = {1.0: wins, 0.5: ties, 0.0: losses}
+    better = counts if wins > losses else {1.0: losses, 0.5: ties, 0.0: wins}
+    if not is_excluded(better, 0.5, (1 - LEVEL) / 2):  # then no end has passed 1/2
+        return "more"
+    return _verdict(bounded_mean(counts))
 
 
 def rate(*, wins: int, ties: int, losses: int) -> Interval:
@@ -67,9 +76,13 @@ def rate_of_arms(first: Counts, second: Counts) -> Interval:
 
 
 def _decided(found: Interval, more: Callable[[], int | None]) -> WinRate:
-    verdict: Verdict = "promote" if found.low > 0.5 else "keep" if found.high < 0.5 else "more"
+    verdict = _verdict(found)
     needed = more() if verdict == "more" else 0
     return WinRate(found.estimate, found.low, found.high, found.level, verdict, needed)
+
+
+def _verdict(found: Interval) -> Verdict:
+    return "promote" if found.low > 0.5 else "keep" if found.high < 0.5 else "more"
 
 
 def _more_pairs(counts: Counts) -> int | None:
