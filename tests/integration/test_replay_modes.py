@@ -230,6 +230,22 @@ async def test_a_killed_run_goes_on_without_sending_anything_twice(past: Past) -
         assert Counter(ids_of(await past.of_run(topic_of, run)).values()) == {1: KEPT}
 
 
+KILLED_HALF_WAY = """
+import os, signal
+from connectors.kafka.producers import Producers
+from pipeline.cli.main import main
+
+deliver_many = Producers.deliver_many
+
+async def some(self, topic, partition, lines):
+    await deliver_many(self, topic, partition, list(lines)[:1])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+Producers.deliver_many = some
+main()
+"""
+
+
 class HalfWay(Exception):
     """The process ends here."""
 
@@ -296,6 +312,46 @@ async def test_repricing_from_the_command_line_with_the_prices_in_force_takes_it
     assert document["delta_nano_usd"] < 0
     await until_caught_up(past.where, t.COSTS, lambda _: None)
     assert await past.usage_now() == past.usage
+
+
+async def test_a_repricing_killed_half_way_is_finished_by_the_next_and_nothing_is_booked_twice(
+    past: Past, tmp_path: Path
+) -> None:
+    policy = tmp_path / "dearer.yaml"
+    price = "price: {input_per_mtok_usd: 3, output_per_mtok_usd: 9}"
+    text = Path(past.where.catalog).read_text()
+    policy.write_text(text.replace(f"{MODEL}: {{provider: sim,", f"{MODEL}: {{provider: sim, {price},"))
+    prices = parse(policy.read_text(), {"TEST_SIM_KEY": "sk-sim-test"}).catalog
+    asked = ("--mode", "reprice", "--policy", str(policy), "--tenant", "main")
+    adjusted = f"SELECT count() FROM ledger WHERE kind = 'adjust' AND model = '{MODEL}'"
+    ((before,),) = await past.sql(adjusted)
+
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", KILLED_HALF_WAY, *past.command(*asked)[3:],
+        cwd=ROOT, env=past.environment, stdout=-1, stderr=-1,
+    )  # fmt: skip
+    await process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    await until_caught_up(past.where, t.COSTS, lambda _: None)
+    ((killed,),) = await past.sql(adjusted)
+    assert 0 < killed - before < KEPT - 1
+
+    found = await past.replay(*asked)
+    assert (found["costs"], found["adjusted"]) == (CALLS, KEPT - 1 - (killed - before))
+    await until_caught_up(past.where, t.COSTS, lambda _: None)
+    ((after,),) = await past.sql(adjusted)
+    assert after - before == KEPT - 1
+    again = await past.replay(*asked)
+    assert (again["costs"], again["adjusted"], again["delta_nano_usd"]) == (CALLS, 0, 0)
+    rows = await past.sql(
+        "SELECT model, sum(cost_nano_usd), sum(usage_input_tokens), sum(usage_output_tokens), sum(usage_cache_read_tokens) "
+        "FROM ledger WHERE tenant = 'main' AND role != 'replay' GROUP BY model, attempt_id"
+    )
+    assert len(rows) == CALLS
+    for model, booked, *tokens in rows:
+        usage = Usage(*tokens)
+        assert booked in (0, cost_nano_usd(usage, price_of(prices, model)))
+        assert (booked == 0) == (not any(tokens))
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")

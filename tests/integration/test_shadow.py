@@ -29,6 +29,13 @@ KILLS = int(os.environ.get("MILLRACE_KILL_KILLS", "5"))
 REQUESTS, RATE = 150, 30.0
 LIMIT = 2_000_000
 PROCESS = "admin+shadow-0"
+JSON = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "answer",
+        "schema": {"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]},
+    },
+}
 CATALOG = """
 version: 1
 providers:
@@ -50,6 +57,8 @@ shadows:
   - {{name: live, filter: {{share: 0.5}}, model: gpt-4.1-nano, budget: {{usd: 100, per: day}}, judge: rules}}
   - {{name: tight, filter: {{tenant: main}}, model: gpt-4o-mini, budget: {{usd: 0.002, per: day}}, judge: gpt-4o}}
   - {{name: later, filter: {{share: 0.5}}, model: gpt-4.1-nano, budget: {{usd: 100, per: day}}, judge: rules, enabled: false}}
+  - {{name: decided, filter: {{tenant: main, route: gpt-4.1-mini}}, model: gpt-4.1-nano, budget: {{usd: 100, per: day}},
+     judge: rules, stop_on_verdict: true}}
 breaker: {{consecutive_failures: 1000, min_samples: 1000000}}
 """
 
@@ -137,6 +146,17 @@ class World:
 
         await produce(self.running.kafka, records())
 
+    async def send_for_json(self, first: int, last: int) -> None:
+        """What the shadow answers with half a JSON text: it loses."""
+
+        async def records() -> AsyncIterator[dict[str, Any]]:
+            for number in range(first, last):
+                text = f"JSON no. {number} [[sim: fault=content_filter model=gpt-4.1-nano]]"
+                body = {"messages": [{"role": "user", "content": text}], "response_format": JSON}
+                yield {"request_id": f"json-{number}", "tenant": "main", "model": "gpt-4.1-mini", "body": body}
+
+        await produce(self.running.kafka, records())
+
     async def kill(self, times: int, every_s: float) -> None:
         for number in range(times):
             reached = asyncio.Event()
@@ -150,6 +170,11 @@ class World:
 def sampled(name: str, count: int) -> set[str]:
     ids = [(f"{name}-{n}", "other" if n % 5 == 0 else "main") for n in range(count)]
     return {id for id, tenant in ids if sample_point(tenant, id) < 0.5}
+
+
+def sampled_json(first: int, last: int) -> set[str]:
+    ids = [f"json-{number}" for number in range(first, last)]
+    return {id for id in ids if sample_point("main", id) < 0.5}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -208,7 +233,7 @@ async def test_the_budget_is_never_exceeded(world: World) -> None:
     rows = await world.listed_once(lambda rows: rows["tight"]["sampled"] == REQUESTS * 4 // 5)
     assert rows["tight"]["budget"] == {"per": "day", "spent_nano_usd": spent, "limit_nano_usd": LIMIT}
     assert (rows["tight"]["pairs"], rows["tight"]["sampled"]) == (len(tight), REQUESTS * 4 // 5)
-    assert [row["status"] for row in rows.values()] == ["running", "running", "stopped"]
+    assert [row["status"] for row in rows.values()] == ["running", "running", "stopped", "running"]
 
 
 async def test_tenants_stay_apart(world: World) -> None:
@@ -245,6 +270,43 @@ async def test_a_stopped_experiment_calls_nobody_and_goes_on_where_it_stopped(wo
     await world.log.until(lambda: len(world.log.of("later")) == known + len(sampled("s", 20)))
     explained = await world.shadow("explain", sorted(sampled("s", 20))[0], "--live")
     assert {"live", "later"} <= {found["experiment"] for found in explained["shadow"]}
+
+
+async def test_a_verdict_ends_an_experiment_also_one_that_another_process_began(world: World) -> None:
+    await world.send_for_json(0, 6)
+    rows = await world.listed_once(lambda rows: rows["decided"]["pairs"] == 6)
+    assert (rows["decided"]["status"], rows["decided"]["ended_by"]) == ("running", None)
+    await world.kill(1, 0.1)
+    await world.send_for_json(6, 12)
+    rows = await world.listed_once(lambda rows: rows["decided"]["status"] == "finished")
+    assert rows["decided"]["ended_by"] == "verdict"
+    await world.kill(1, 0.1)
+    await world.send_for_json(12, 16)
+    await world.log.until(lambda: sampled_json(12, 16) <= {found.request_id for found in world.log.of("live")})
+    found = world.log.of("decided")
+    assert 6 < len(found) <= 12
+    assert {(one.winner, one.judge) for one in found} == {("primary", "rules")}
+    async with asyncio.timeout(30):
+        while (report := await world.shadow("shadow", "report", "decided"))["pairs"] != len(found):
+            pass
+    assert (report["verdict"], report["status"], report["judge"]["losses"]) == ("keep", "finished", len(found))
+
+
+async def test_what_lost_is_exported_as_the_answer_that_is_not_preferred(world: World) -> None:
+    out = world.folder / "pairs.jsonl"
+    asked = ("--format", "preference", "--tenant", "main", "--route", "gpt-4.1-mini", "--out", str(out))
+    manifest = await world.shadow("export", *asked)
+    lost = [
+        found for found in world.log.comparisons if found.request_id.startswith("json-") and found.winner == "primary"
+    ]
+    pairs = [orjson.loads(line) for line in out.read_bytes().splitlines()]
+    assert len(pairs) == manifest["rows"] == len(lost) > 6
+    for pair in pairs:
+        (better,), (worse,) = pair["preferred_output"], pair["non_preferred_output"]
+        assert isinstance(orjson.loads(better["content"])["answer"], str)
+        with pytest.raises(orjson.JSONDecodeError):
+            orjson.loads(worse["content"])
+        assert pair["input"]["messages"][0]["content"].startswith("JSON no. ")
 
 
 async def test_an_experiment_that_is_none_cannot_be_started(world: World) -> None:
