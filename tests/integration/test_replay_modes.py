@@ -319,9 +319,9 @@ async def test_a_repricing_killed_half_way_is_finished_by_the_next_and_nothing_i
 ) -> None:
     policy = tmp_path / "dearer.yaml"
     price = "price: {input_per_mtok_usd: 3, output_per_mtok_usd: 9}"
-    text = Path(past.where.catalog).read_text()
-    policy.write_text(text.replace(f"{MODEL}: {{provider: sim,", f"{MODEL}: {{provider: sim, {price},"))
-    prices = parse(policy.read_text(), {"TEST_SIM_KEY": "sk-sim-test"}).catalog
+    text = catalog(past.running.simulator).replace(f"{MODEL}: {{provider: sim,", f"{MODEL}: {{provider: sim, {price},")
+    policy.write_text(text)
+    prices = parse(text, {"TEST_SIM_KEY": "sk-sim-test"}).catalog
     asked = ("--mode", "reprice", "--policy", str(policy), "--tenant", "main")
     adjusted = f"SELECT count() FROM ledger WHERE kind = 'adjust' AND model = '{MODEL}'"
     ((before,),) = await past.sql(adjusted)
