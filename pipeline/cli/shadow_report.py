@@ -95,6 +95,8 @@ def _print_report(document: dict[str, Any]) -> None:
     from pipeline.cli.tables import print_table
 
     print(document["sentence"])
+    for other in _others(document):
+        print(other["sentence"])
     print()
     print_table([*_sides(document)])
     rows = [*_beside(document)]
@@ -103,10 +105,16 @@ def _print_report(document: dict[str, Any]) -> None:
         print_table(rows)
 
 
+def _others(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """Arms of a split besides those that are its primary and its shadow."""
+    return list(document.get("arms", ())[1:])
+
+
 def _sides(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     from pipeline.operations.usage import usd
 
     sides = {side: document[side] for side in ("primary", "shadow")}
+    sides |= {f"arm {other['arm']}": other["figures"] for other in _others(document)}
 
     def row(figure: str, shown: Mapping[str, Any]) -> dict[str, Any]:
         return {"figure": figure, **shown}
@@ -130,7 +138,8 @@ def _beside(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for name, share in document["agreement"].items():
         if share is not None:
             yield _line(f"agreement {name}", f"{share:.3f}")
-    for side, quality in document.get("quality", {}).items():
+    rated = document.get("quality", {}) | {f"arm {other['arm']}": other["quality"] for other in _others(document)}
+    for side, quality in rated.items():
         if quality["rated"]:
             ends = f"({quality['low']:.3f} to {quality['high']:.3f})"
             yield _line(f"feedback {side}", f"{quality['estimate']:.3f} {ends} of {quality['rated']}")

@@ -10,7 +10,7 @@ __all__ = ["Facts", "experiments_of", "facts_of"]
 
 @dataclass(slots=True, frozen=True)
 class Facts:
-    """`primary` and `shadow` name the sides; of a split they are its first two arms.
+    """`primary` and `shadow` name the sides; of a split they are its first two arms, and `arms` has all.
 
     `limit_nano_usd` is for each (UTC) window `per`; splits have none. `status` by the catalogue: running, stopped,
     or unknown for what it does not have (any more).
@@ -24,6 +24,7 @@ class Facts:
     judge: str = "none"
     limit_nano_usd: int | None = None
     per: Per | None = None
+    arms: tuple[str, ...] = ()
 
 
 def experiments_of(catalog: Catalog) -> list[Facts]:
@@ -44,5 +45,5 @@ def _of_shadow(row: Shadow) -> Facts:
 
 
 def _of_split(row: Experiment) -> Facts:
-    first, second = list(row.arms)[:2]
-    return Facts(row.name, "split", "running", first, second, "feedback")
+    arms = tuple(row.arms)
+    return Facts(row.name, "split", "running", arms[0], arms[1], "feedback", arms=arms)

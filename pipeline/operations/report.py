@@ -1,11 +1,13 @@
 """The report on an experiment: one document for commands, programs and pages (CONTRACT.md section 8, `shadow report`).
 
 Rows come from ClickHouse, the verdict from `core/verdict`. The sides are primary and shadow; of a live split they are its
-first two arms, and what people said of the answers (`feedback`) stands where the judge's word stands for a shadow.
+first two arms, and what people said of the answers (`feedback`) stands where the judge's word stands for a shadow. `arms` has
+every arm of a split against the first, each for itself: bounds and verdict are at 95 % each, not all of them together.
 """
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from connectors.clickhouse.experiments import Experiments, Range
@@ -55,9 +57,23 @@ async def _shadow(found: Experiments, facts: Facts, of: Range, now_ms: int) -> D
 
 async def _split(found: Experiments, facts: Facts, of: Range, _now_ms: int) -> Document:
     rows, ratings = await asyncio.gather(found.arms(facts.name, of), found.ratings(facts.name, of, 1))
-    by_arm = {row["arm"]: row for row in rows}
+    by_arm, given = {row["arm"]: row for row in rows}, scores_by_arm(ratings)
+    against = [_two_arms(replace(facts, shadow=arm), by_arm, given) for arm in facts.arms[1:] or (facts.shadow,)]
+    return {**against[0], "arms": [_of_one_arm(each) for each in against]}
+
+
+def _of_one_arm(document: Document) -> Document:
+    """What is its own in its document against the first arm."""
+    same = ("win_rate", "verdict", "more_needed", "deltas", "cost_ratio")
+    figures = document["shadow"]
+    return {
+        "arm": figures["arm"], "sentence": sentence(document), "figures": figures,
+        "quality": document["quality"]["shadow"], **{key: document[key] for key in same},
+    }  # fmt: skip
+
+
+def _two_arms(facts: Facts, by_arm: Mapping[str, Row], given: Mapping[str, dict[float, float]]) -> Document:
     first, second = by_arm.get(facts.primary), by_arm.get(facts.shadow)
-    given = scores_by_arm(ratings)
     a, b = given.get(facts.primary, {}), given.get(facts.shadow, {})
     verdict = arms(a, b)
     return {

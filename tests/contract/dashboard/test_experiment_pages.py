@@ -108,6 +108,26 @@ async def test_a_shadows_page_shows_pairs_skips_segments_and_money() -> None:
     assert (ODD in page, "&lt;script&gt;alert(1)" in page) == (False, True)
 
 
+async def test_every_further_arm_has_its_sentence_and_its_row() -> None:
+    own = {name: SPLIT[name] for name in ("win_rate", "verdict", "more_needed", "deltas", "cost_ratio")}
+    arms = [
+        {
+            "arm": arm,
+            "sentence": f"About {arm}.",
+            "figures": side("m-3", arm=arm),
+            "quality": SPLIT["quality"]["primary"],
+            **own,
+        }
+        for arm in ("candidate", ODD)
+    ]
+    known = Memory(answers={}, experiments=ROWS, reports={"halves": {**SPLIT, "arms": arms}}, columns=PLOTS)
+    async with surface(known) as client:
+        page = (await client.get("/dash/experiments/halves")).text
+    assert "About candidate." not in page  # its sentence is that of the report
+    assert page.count("data-arm=") == 1
+    assert ODD not in page
+
+
 async def test_a_splits_page_shows_arms_and_what_people_said() -> None:
     async with surface(memory()) as client:
         page = (await client.get("/dash/experiments/halves")).text

@@ -8,6 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +268,32 @@ async def test_arms_are_compared_over_outcomes_and_by_what_people_said(warehouse
     plots = await experiment_plots(warehouse.found, warehouse.split(), ALL)
     assert (plots["win_rate"]["at"][-1], plots["win_rate"]["low"][-1]) == (41, found["win_rate"]["low"])
     assert (plots["total_ms"]["primary"][0], plots["total_ms"]["shadow"][0]) == (900, 700)
+
+
+async def test_every_arm_of_a_split_is_compared_with_the_first(warehouse: Warehouse) -> None:
+    ids = {arm: [f"{arm}-{n}" for n in range(20)] for arm in ("old", "new", "third")}
+    await warehouse.drawn([(name, arm) for arm, names in ids.items() for name in names])
+    await warehouse.put("responses.v1", [warehouse.response(name) for names in ids.values() for name in names])
+    await warehouse.put(
+        "feedback.v1",
+        [
+            warehouse.said(name, label="down" if arm == "third" else "up")
+            for arm, names in ids.items()
+            for name in names
+        ],
+    )
+    found = await warehouse.report(replace(warehouse.split(), arms=("old", "new", "third")))
+    of_two = await warehouse.report(warehouse.split())
+    assert {**found, "arms": found["arms"][:1]} == of_two
+    new, third = found["arms"]
+    assert {name: new[name] for name in ("sentence", "verdict", "win_rate", "deltas")} == {
+        name: found[name] for name in ("sentence", "verdict", "win_rate", "deltas")
+    }
+    assert (new["arm"], new["figures"], new["quality"]) == ("new", found["shadow"], found["quality"]["shadow"])
+    assert (third["arm"], third["verdict"], third["figures"]["requests"]) == ("third", "keep", 20)
+    assert third["sentence"].startswith(
+        "Keep old: third is rated 0.00, old 1.00, over 40 rated answers (win rate 0.0 %; "
+    )
 
 
 async def test_a_conversation_counts_for_an_arm_only_if_all_of_it_was_there(warehouse: Warehouse) -> None:

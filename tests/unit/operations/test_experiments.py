@@ -29,7 +29,7 @@ def test_shadows_and_splits_are_experiments_and_the_first_two_arms_are_the_sides
     assert experiments_of(catalog) == [
         Facts("nano", "shadow", "running", "primary", "gpt-4.1-nano", "rules", 500_000_000, "month"),
         Facts("later", "shadow", "stopped", "primary", "gpt-4.1-mini", "none", 1_000_000_000, "day"),
-        Facts("halves", "split", "running", "old", "new", "feedback"),
+        Facts("halves", "split", "running", "old", "new", "feedback", arms=("old", "new", "odd")),
     ]
     assert facts_of(catalog, "nobody") is None
 
