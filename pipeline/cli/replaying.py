@@ -119,8 +119,12 @@ def print_document(document: Document) -> None:
             continue
         shown = usd(value) if name.endswith("_nano_usd") and isinstance(value, int) else value
         if isinstance(shown, dict):
-            shown = ", ".join(f"{key} {number}" for key, number in shown.items() if not isinstance(number, dict))
+            shown = ", ".join(f"{key} {_short(number)}" for key, number in shown.items() if not isinstance(number, dict))
         print(f"{name.removesuffix('_nano_usd').replace('_', ' '):<17} {shown}")
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.4g}" if isinstance(value, float) else value
 
 
 def _has_list(value: Any) -> bool:
