@@ -88,9 +88,13 @@ class MirrorCalls:
             await self._lost.give_up(started, key, found, input_tokens=sent)
 
     def _has_place(self, model: str) -> bool:
+        """A model that a reload has just removed has none; its experiment is closed in a moment."""
         catalog = self._tools.loaded.catalog
+        if model not in catalog.models:
+            return False
         provider = catalog.models[model].provider
-        taken = sum(1 for other in self._under_way.values() if catalog.models[other].provider == provider)
+        under_way = [catalog.models[other] for other in self._under_way.values() if other in catalog.models]
+        taken = sum(1 for other in under_way if other.provider == provider)
         return taken < _ON_THE_WAY * catalog.places(provider, "bulk")
 
     def _order(self, pair: Pair, leg: Leg) -> Call:

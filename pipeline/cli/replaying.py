@@ -119,7 +119,9 @@ def print_document(document: Document) -> None:
             continue
         shown = usd(value) if name.endswith("_nano_usd") and isinstance(value, int) else value
         if isinstance(shown, dict):
-            shown = ", ".join(f"{key} {_short(number)}" for key, number in shown.items() if not isinstance(number, dict))
+            shown = ", ".join(
+                f"{key} {_short(number)}" for key, number in shown.items() if not isinstance(number, dict)
+            )
         print(f"{name.removesuffix('_nano_usd').replace('_', ' '):<17} {shown}")
 
 

@@ -48,3 +48,22 @@ async def test_a_call_that_was_taken_back_leaves_its_place_to_others() -> None:
         assert under_way == {}
     assert len(set(seen)) == 3
     running.cancel()
+
+
+async def test_a_model_that_a_reload_removed_is_not_called_and_ends_nothing() -> None:
+    ordered: asyncio.Queue[Call] = asyncio.Queue()
+    emit: Any = SimpleNamespace(call=ordered.put)
+    gone = catalog().model_copy(update={"models": {}})
+    loaded = SimpleNamespace(catalog=gone)
+    calls = MirrorCalls(make_tools(loaded=loaded, now_ms=lambda: NOW), emit, "try-new", None, {"a": "new"})  # type: ignore[arg-type]
+    asked, leg = pair()
+    calls.open()
+    running = asyncio.create_task(calls.run())
+    calls.want(asked, leg)
+    calls.note(asked)
+    await asyncio.sleep(0)
+    assert not running.done() and ordered.empty()
+    loaded.catalog = catalog()
+    calls.note(asked)
+    assert (await ordered.get()).attempt_id == leg.attempt_id
+    running.cancel()
