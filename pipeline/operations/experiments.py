@@ -26,6 +26,11 @@ class Facts:
     per: Per | None = None
     arms: tuple[str, ...] = ()
 
+    @property
+    def rivals(self) -> tuple[str, ...]:
+        """The arms that are compared with the first."""
+        return self.arms[1:] or (self.shadow,)
+
 
 def experiments_of(catalog: Catalog) -> list[Facts]:
     """In the file's order, shadows first."""

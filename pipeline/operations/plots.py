@@ -59,7 +59,7 @@ def _rated(ratings: Sequence[Row], facts: Facts) -> Iterator[tuple[int, Interval
     for step in sorted({row["step"] for row in ratings}):
         given = scores_by_arm(row for row in ratings if row["step"] <= step)
         first, second = given.get(facts.primary, {}), given.get(facts.shadow, {})
-        yield int(sum(first.values()) + sum(second.values())), rate_of_arms(first, second)
+        yield int(sum(first.values()) + sum(second.values())), rate_of_arms(first, second, rivals=len(facts.rivals))
 
 
 def _columns(points: Iterable[tuple[int, Interval]]) -> Columns:

@@ -2,7 +2,7 @@
 
 Rows come from ClickHouse, the verdict from `core/verdict`. The sides are primary and shadow; of a live split they are its
 first two arms, and what people said of the answers (`feedback`) stands where the judge's word stands for a shadow. `arms` has
-every arm of a split against the first, each for itself: bounds and verdict are at 95 % each, not all of them together.
+every arm of a split against the first; their verdicts share the 5 %: 2.5 % each where there are two besides the first.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ async def _shadow(found: Experiments, facts: Facts, of: Range, now_ms: int) -> D
 async def _split(found: Experiments, facts: Facts, of: Range, _now_ms: int) -> Document:
     rows, ratings = await asyncio.gather(found.arms(facts.name, of), found.ratings(facts.name, of, 1))
     by_arm, given = {row["arm"]: row for row in rows}, scores_by_arm(ratings)
-    against = [_two_arms(replace(facts, shadow=arm), by_arm, given) for arm in facts.arms[1:] or (facts.shadow,)]
+    against = [_two_arms(replace(facts, shadow=arm), by_arm, given) for arm in facts.rivals]
     return {**against[0], "arms": [_of_one_arm(each) for each in against]}
 
 
@@ -75,7 +75,7 @@ def _of_one_arm(document: Document) -> Document:
 def _two_arms(facts: Facts, by_arm: Mapping[str, Row], given: Mapping[str, dict[float, float]]) -> Document:
     first, second = by_arm.get(facts.primary), by_arm.get(facts.shadow)
     a, b = given.get(facts.primary, {}), given.get(facts.shadow, {})
-    verdict = arms(a, b)
+    verdict = arms(a, b, rivals=len(facts.rivals))
     return {
         **_head(facts, "feedback"),
         "pairs": 0,

@@ -52,7 +52,7 @@ def _advice(document: Mapping[str, Any]) -> str:
 def _unjudged(document: Mapping[str, Any], shadow: str) -> str:
     """Nobody said which answer is better."""
     if document["kind"] == "split":
-        return "No verdict: nobody has rated answers of both arms yet"
+        return f"No verdict: nobody has rated answers of both arms yet ({_name(document, 'primary')} and {shadow})"
     agreement = document["agreement"]
     if agreement["exact"] is None:
         return f"No verdict: no pair of answers of {document['pairs']} could be compared"

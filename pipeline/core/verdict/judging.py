@@ -56,23 +56,24 @@ def rate(*, wins: int, ties: int, losses: int) -> Interval:
     return bounded_mean({1.0: wins, 0.5: ties, 0.0: losses})
 
 
-def arms(first: Counts, second: Counts) -> WinRate:
+def arms(first: Counts, second: Counts, *, rivals: int = 1) -> WinRate:
     """Of the scores (0..1) that two arms of a split were given; the second is the one that may be promoted.
 
     The estimate is 1/2 + half the difference of the means: the win rate of scores that are only ever 0 or 1. `more_needed` is
-    in scores of both arms together.
+    in scores of both arms together. `rivals`: how many arms are compared with the first; all their verdicts share alpha.
     """
-    found = rate_of_arms(first, second)
-    return _decided(found, lambda: _more_scores(first, second))
+    found = rate_of_arms(first, second, rivals=rivals)
+    return _decided(found, lambda: _more_scores(first, second, rivals))
 
 
-def rate_of_arms(first: Counts, second: Counts) -> Interval:
-    """The figures of `arms` alone. Each arm has half of alpha."""
+def rate_of_arms(first: Counts, second: Counts, *, rivals: int = 1) -> Interval:
+    """The figures of `arms` alone. Each of the two has half of the alpha that they have."""
+    alpha = (1 - LEVEL) / rivals
     if not size(first) or not size(second):
-        return Interval(None, 0.0, 1.0)
-    a, b = bounded_mean(first, alpha=(1 - LEVEL) / 2), bounded_mean(second, alpha=(1 - LEVEL) / 2)
+        return Interval(None, 0.0, 1.0, 1 - alpha)
+    a, b = bounded_mean(first, alpha=alpha / 2), bounded_mean(second, alpha=alpha / 2)
     gap = mean_of(second) - mean_of(first)
-    return Interval(0.5 + gap / 2, 0.5 + (b.low - a.high) / 2, 0.5 + (b.high - a.low) / 2)
+    return Interval(0.5 + gap / 2, 0.5 + (b.low - a.high) / 2, 0.5 + (b.high - a.low) / 2, 1 - alpha)
 
 
 def _decided(found: Interval, more: Callable[[], int | None]) -> WinRate:
@@ -108,11 +109,11 @@ def _more_pairs(counts: Counts) -> int | None:
     return max(1, math.ceil(enough - there))
 
 
-def _more_scores(first: Counts, second: Counts) -> int | None:
+def _more_scores(first: Counts, second: Counts, rivals: int) -> int | None:
     """Ends come nearer about as the square root of the size: the size that this asks for, asked again until it stays."""
     there, times = size(first) + size(second), 1.0
     for _ in range(_SETTLED):
-        found = rate_of_arms(_times(first, times), _times(second, times))
+        found = rate_of_arms(_times(first, times), _times(second, times), rivals=rivals)
         if found.estimate is None or found.estimate == 0.5:
             return None
         reach = found.estimate - found.low if found.estimate > 0.5 else found.high - found.estimate

@@ -120,12 +120,16 @@ async def test_every_further_arm_has_its_sentence_and_its_row() -> None:
         }
         for arm in ("candidate", ODD)
     ]
-    known = Memory(answers={}, experiments=ROWS, reports={"halves": {**SPLIT, "arms": arms}}, columns=PLOTS)
+    rows = [{**ROWS[1], "arms": ["control", "candidate", ODD]}]
+    known = Memory(answers={}, experiments=rows, reports={"halves": {**SPLIT, "arms": arms}}, columns=PLOTS)
     async with surface(known) as client:
         page = (await client.get("/dash/experiments/halves")).text
+        listed = (await client.get("/dash/experiments")).text
     assert "About candidate." not in page  # its sentence is that of the report
     assert page.count("data-arm=") == 1
-    assert ODD not in page
+    assert "candidate, &lt;script&gt;alert(1)&lt;/script&gt; against control" in listed
+    assert "About &lt;script&gt;" in listed
+    assert ODD not in page + listed
 
 
 async def test_a_splits_page_shows_arms_and_what_people_said() -> None:

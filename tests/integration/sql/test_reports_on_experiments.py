@@ -282,9 +282,16 @@ async def test_every_arm_of_a_split_is_compared_with_the_first(warehouse: Wareho
             for name in names
         ],
     )
-    found = await warehouse.report(replace(warehouse.split(), arms=("old", "new", "third")))
-    of_two = await warehouse.report(warehouse.split())
-    assert {**found, "arms": found["arms"][:1]} == of_two
+    facts = replace(warehouse.split(), arms=("old", "new", "third"))
+    found, of_two = await warehouse.report(facts), await warehouse.report(warehouse.split())
+    for_level = {"win_rate", "sentence", "arms"}
+    assert {name: found[name] for name in found.keys() - for_level} == {
+        name: of_two[name] for name in of_two.keys() - for_level
+    }
+    assert (found["win_rate"]["level"], of_two["win_rate"]["level"]) == (0.975, 0.95)
+    assert found["win_rate"]["low"] < of_two["win_rate"]["low"] < 0.5
+    plots = await experiment_plots(warehouse.found, facts, ALL)
+    assert (plots["win_rate"]["at"][-1], plots["win_rate"]["low"][-1]) == (40, found["win_rate"]["low"])
     new, third = found["arms"]
     assert {name: new[name] for name in ("sentence", "verdict", "win_rate", "deltas")} == {
         name: found[name] for name in ("sentence", "verdict", "win_rate", "deltas")
@@ -314,7 +321,7 @@ async def test_a_conversation_counts_for_an_arm_only_if_all_of_it_was_there(ware
     assert (found["quality"]["primary"]["rated"], found["quality"]["shadow"]["rated"]) == (0, 1)
     assert found["quality"]["shadow"]["estimate"] == 0.0
     assert (found["verdict"], found["more_needed"]) == ("more", None)
-    assert found["sentence"].startswith("No verdict: nobody has rated answers of both arms yet")
+    assert found["sentence"].startswith("No verdict: nobody has rated answers of both arms yet (old and new)")
 
 
 CATALOG = """

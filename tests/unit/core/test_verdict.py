@@ -185,6 +185,18 @@ def test_arms_are_compared_by_both_their_sequences(first: dict[float, int], seco
     assert found.estimate - 1e-9 <= found.high <= 1
 
 
+@STEADY
+@given(COUNTS, COUNTS)
+def test_verdicts_on_several_arms_share_alpha(first: dict[float, int], second: dict[float, int]) -> None:
+    found, alone = arms(first, second, rivals=3), arms(first, second)
+    a, b = bounded_mean(first, alpha=ALPHA / 6), bounded_mean(second, alpha=ALPHA / 6)
+    assert (found.verdict == "promote") == (b.low > a.high)
+    assert (found.verdict == "keep") == (b.high < a.low)
+    assert (found.estimate, found.level) == (alone.estimate, pytest.approx(1 - ALPHA / 3))
+    assert found.low <= alone.low + 2e-6
+    assert alone.high <= found.high + 2e-6
+
+
 def test_of_arms_too_it_is_said_how_many_more() -> None:
     found = arms({0.0: 40, 1.0: 60}, {0.0: 25, 1.0: 75})
     assert found.verdict == "more"

@@ -96,4 +96,4 @@ def test_of_a_split_its_arms_are_named_and_ratings_counted() -> None:
         "(win rate 62.1 %; 55.0 % to 69.0 %, whenever you look), costs 41.0 % less, answers 120 ms sooner."
     )
     nobody = document(kind="split", quality=rated, win_rate={"estimate": None}, **arms)
-    assert sentence(nobody).startswith("No verdict: nobody has rated answers of both arms yet, costs")
+    assert sentence(nobody).startswith("No verdict: nobody has rated answers of both arms yet (old and new), costs")
