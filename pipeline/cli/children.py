@@ -17,6 +17,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pipeline.cli.background import go_to_background
 from pipeline.cli.layout import Slot
 
 _PAUSE_S, _LONGEST_PAUSE_S, _YOUNG_S = 0.2, 5.0, 5.0
@@ -90,7 +91,7 @@ class Child:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "pipeline", *self.slot.arguments,
             env=self._env, stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, start_new_session=True, limit=_LINE_LIMIT,
-            preexec_fn=_prepared(os.getpid(), self.slot.niceness),
+            preexec_fn=_prepared(os.getpid(), self.slot.is_background),
         )  # fmt: skip
         self._process = process
         if self._stopping:  # asked to stop while it was being made
@@ -131,11 +132,12 @@ class Child:
         self._on_line(self, said)
 
 
-def _prepared(parent: int, niceness: int) -> Callable[[], None]:
-    """Run in the child between fork and exec: its niceness, and (Linux) SIGTERM when the supervisor's main thread ends."""
+def _prepared(parent: int, is_background: bool) -> Callable[[], None]:
+    """Run in the child between fork and exec: its priority, and (Linux) SIGTERM when the supervisor's main thread ends."""
 
     def prepare() -> None:
-        os.nice(niceness)
+        if is_background:
+            go_to_background()
         if _LIBC is None:
             return
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)

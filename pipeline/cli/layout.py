@@ -12,7 +12,6 @@ from pipeline.cli.errors import UsageError
 from pipeline.topology import BACKGROUND
 
 _FEW = ("gateway", "route+call", "health+retry+alerts", "admin+shadow", "bulk")
-_NICENESS = 19
 _ONE_PORT = frozenset({"gateway", "admin"})
 _SPLIT = ("gateway", "route", "call", "health", "retry", "alerts", "shadow", "bulk", "admin")
 
@@ -34,9 +33,9 @@ class Slot:
         return frozenset(self.stage.split("+"))
 
     @property
-    def niceness(self) -> int:
-        """On a machine that is busy the background takes what requests leave."""
-        return _NICENESS if self.stages <= BACKGROUND else 0
+    def is_background(self) -> bool:
+        """On a machine that is busy it takes what requests leave."""
+        return self.stages <= BACKGROUND
 
 
 def slots(

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import functools
 import os
 import signal
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from pipeline.cli.background import go_to_background
 from pipeline.cli.errors import CliError
 from pipeline.operations.running import Running, running_in
 
@@ -26,8 +26,6 @@ MIRRORED = {"hanging": "gpt-4.1-nano", "failing": "gpt-4o-mini", "slow": "gpt-4o
 """Experiments that mirror everything of a tenant of their own, and the models that they try."""
 MIRRORED_KEY = "mr_bench-key-of-tenant-mirrored"
 _START_S, _STOP_S = 180, 20
-_NICENESS = 19
-"""Of the provider that is tried: a real one works elsewhere, and takes no CPU from callers."""
 _CATALOG = """
 version: 1
 providers:
@@ -90,7 +88,7 @@ class Place:
 async def place(folder: Path) -> AsyncIterator[Place]:
     """Provider and platform, up; both gone at the end. Raises CliError."""
     simulator = await _start("-m", "pipeline.cli.benching.provider", env=dict(os.environ), stdin=PIPE)
-    trial = await _start("-m", "pipeline.cli.benching.provider", env=dict(os.environ), stdin=PIPE, niceness=_NICENESS)
+    trial = await _start("-m", "pipeline.cli.benching.provider", env=dict(os.environ), stdin=PIPE, is_background=True)
     platform: Process | None = None
     try:
         base_url = str((await _ready(simulator, "the simulator"))["base_url"])
@@ -135,10 +133,11 @@ async def _start_platform(folder: Path, base_url: str, trial_url: str) -> Proces
     )  # fmt: skip
 
 
-async def _start(*arguments: str, env: dict[str, str], stdin: int, niceness: int = 0) -> Process:
+async def _start(*arguments: str, env: dict[str, str], stdin: int, is_background: bool = False) -> Process:
+    """In the background what works elsewhere in reality, and takes no CPU from callers."""
     return await asyncio.create_subprocess_exec(
         sys.executable, *arguments, env=env, stdin=stdin, stdout=PIPE, limit=2**20,
-        preexec_fn=functools.partial(os.nice, niceness),
+        preexec_fn=go_to_background if is_background else None,
     )  # fmt: skip
 
 
