@@ -130,6 +130,7 @@ class Mirror:
         """Look again at what was accepted from then on; what has its comparison keeps it."""
         await self._taken_over.wait()
         await self.rest()
+        await self._pairs.written()
         self._backlog.clear()
         self._pairs.rewound()  # what ends from now on is done when its request comes again
         self._past = await self._read_past(since_ms, None)

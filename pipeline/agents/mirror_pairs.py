@@ -14,6 +14,8 @@ from schemas.events import Attempt, Response, ShadowComparison
 
 __all__ = ["MirrorPairs"]
 
+LEAVE_S = 3.0
+
 Id = tuple[str, str]
 Place = tuple[int, int]
 
@@ -32,6 +34,7 @@ class MirrorPairs:
         self._unfolded: dict[str, int] = {}
         self._at_rest = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writing: set[asyncio.Task[None]] = set()
         self.done: set[Id] = set()
         self.failed: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
 
@@ -59,7 +62,7 @@ class MirrorPairs:
     @property
     def is_under_way(self) -> bool:
         """A call may be at a provider, or a comparison on its way to the log."""
-        return bool(self._tasks) or any(pair.is_under_way for pair in self._pairs.values())
+        return bool(self._tasks or self._writing) or any(pair.is_under_way for pair in self._pairs.values())
 
     def of(self, request: Id) -> Pair | None:
         return self._by_request.get(request)
@@ -122,9 +125,12 @@ class MirrorPairs:
         self._calls.note(pair)
 
     async def write(self, comparison: ShadowComparison, key: str) -> None:
-        """Returns when the broker has it."""
+        """Returns when the broker has it. It is on its way also if nobody waits any more."""
         self._unfolded[comparison.shadow_request_id or ""] = comparison.at
-        await self._emit.comparison(comparison, key)
+        writing = asyncio.get_running_loop().create_task(self._emit.comparison(comparison, key))
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        await asyncio.shield(writing)
         self._tools.metrics.count(
             "shadow_comparisons_total", experiment=comparison.experiment, status=comparison.status
         )
@@ -145,9 +151,16 @@ class MirrorPairs:
         return True
 
     async def close(self) -> None:
+        """Whoever goes on finds in the log what was written here: it is waited for, unless the broker is away."""
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.written()
+
+    async def written(self) -> None:
+        """Returns when everything that is on its way is in the log, or after a moment."""
+        if self._writing:
+            await asyncio.wait(self._writing, timeout=LEAVE_S)
 
     def _ordered(self) -> Iterator[Pair]:
         for pair in self._pairs.values():
