@@ -1,11 +1,22 @@
 """Membership of a consumer group for the light stages: a static member that commits by hand and is told what it owns."""
 
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
-__all__ = ["Owner", "join"]
+__all__ = ["MEMBER", "Owner", "join"]
+
+MEMBER: Final[Mapping[str, Any]] = {
+    "enable_auto_commit": False,
+    "auto_offset_reset": "earliest",
+    "session_timeout_ms": 10_000,
+    "heartbeat_interval_ms": 1_000,
+    # A member that fetches nothing for this long leaves for ever: https://github.com/aio-libs/aiokafka/issues/1187
+    "max_poll_interval_ms": 2_000_000_000,
+    "retry_backoff_ms": 100,
+}
+"""Options of a member that commits by hand, aiokafka's own."""
 
 
 class Owner(Protocol):
@@ -30,14 +41,7 @@ def join(
         bootstrap_servers=bootstrap,
         group_id=group,
         group_instance_id=slot,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        session_timeout_ms=10_000,
-        heartbeat_interval_ms=1_000,
-        # A member that fetches nothing for this long leaves for ever: https://github.com/aio-libs/aiokafka/issues/1187
-        max_poll_interval_ms=2_000_000_000,
-        retry_backoff_ms=100,
-        **options,
+        **{**MEMBER, **options},
     )
     consumer.subscribe(list(topics), listener=_Listener(owner))
     return consumer

@@ -91,6 +91,7 @@ class CallStage:
         self._seen: OrderedDict[str, float] = OrderedDict()
         self._cancels = Cancels()
         self._is_draining = False
+        self._lives = 0
         app.on_assigned = self._assigned
         app.on_revoked = self._revoked
 
@@ -100,7 +101,11 @@ class CallStage:
         old = [record for record in batch.records if record.offset < end]
         await asyncio.gather(*(self._give_back(record) for record in old))
         for record in batch.records:
-            if record.offset >= end:
+            if record.offset < end:
+                continue
+            if self._lane == "bulk":  # an agent that waits holds up every topic once its buffer is full
+                self._app.spawn(self._accept(record))
+            else:
                 await self._accept(record)
 
     def cancel(self, record: Any) -> None:
@@ -151,6 +156,7 @@ class CallStage:
         return known.places(provider, self._lane)
 
     async def _assigned(self, partitions: dict[tuple[str, int], Assigned]) -> None:
+        self._lives += 1
         self._ends = {place: assigned.end for place, assigned in partitions.items()}
         for name, slots in self._slots.items():
             topic = self._tools.topic(LANES[self._lane].named(provider=name))
@@ -185,9 +191,15 @@ class CallStage:
         if call.attempt_id in self._seen:
             self._app.ack(record.topic, record.partition, record.offset)
             return
-        await self._slots[call.provider].take()
+        life, slots = self._lives, self._slots[call.provider]
+        await slots.take()
         if self._is_draining:
             return  # un-acked: given back after the restart
+        if self._lane == "bulk" and (life != self._lives or call.attempt_id in self._seen):
+            slots.release()
+            if life == self._lives:  # a copy of it has begun; else it is delivered again
+                self._app.ack(record.topic, record.partition, record.offset)
+            return
         self._seen[call.attempt_id] = time.monotonic()
         _forget(self._seen, MEMORY_S)
         flight = InFlight(call, self._phase(call, "started"), (record.topic, record.partition, record.offset))

@@ -9,6 +9,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from connectors.kafka.member import MEMBER
 from pipeline.tools import Tools
 from schemas import headers as h
 from schemas import topics as t
@@ -42,12 +43,7 @@ class RetryRelay:
             bootstrap_servers=self._tools.bootstrap,
             group_id=f"{self._group_prefix}retry-{delay}s",
             group_instance_id=f"retry-{delay}s-{self._tools.instance}",
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            session_timeout_ms=10_000,
-            heartbeat_interval_ms=1_000,
-            max_poll_interval_ms=2_000_000_000,
-            retry_backoff_ms=100,
+            **MEMBER,
         )
 
     async def _relay(self, consumer: Any) -> None:

@@ -17,10 +17,11 @@ NOW = 1_000_000
 
 @dataclass
 class FakeApp:
-    """Stands for `StageApp`: acks in a list, failures of tasks too."""
+    """Stands for `StageApp`: acks in a list, tasks and their failures too."""
 
     acked: list[tuple[str, int, int]] = field(default_factory=list)
     failures: list[BaseException] = field(default_factory=list)
+    spawned: list["asyncio.Future[None]"] = field(default_factory=list)
     on_assigned: Any = None
     on_revoked: Any = None
 
@@ -29,6 +30,7 @@ class FakeApp:
 
     def spawn(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
+        self.spawned.append(task)
         task.add_done_callback(self.watch)
 
     def watch(self, task: Any) -> None:

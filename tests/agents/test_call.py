@@ -95,7 +95,7 @@ async def test_a_cancel_closes_the_upstream_and_is_booked() -> None:
 
 
 async def test_an_experiment_takes_back_what_it_has_ordered_and_may_order_anew() -> None:
-    stage, _, emit = make_stage(RaisingDriver(), max_in_flight=4, lane="bulk")
+    stage, app, emit = make_stage(RaisingDriver(), max_in_flight=4, lane="bulk")
     stage.cancel(make_record(0, topic="llm.cancels.v1", request_id="r1", tenant="main"))
     calls = [
         make_call(1, attempt_id=f"{role}-{late}", role=role, routed_at=NOW + late)
@@ -104,6 +104,7 @@ async def test_an_experiment_takes_back_what_it_has_ordered_and_may_order_anew()
     ]
     records = [make_record(offset, encode(call)) for offset, call in enumerate(calls)]
     await stage.handle(Batch("llm.calls.sim.bulk.v1", 0, records))
+    await asyncio.gather(*app.spawned)
     await ended(stage)
     results = {attempt.attempt_id: attempt.result for attempt in emit.attempts if attempt.phase == "finished"}
     assert results == {
@@ -155,6 +156,25 @@ async def test_of_the_bulk_lane_it_counts_the_partitions_of_that() -> None:
     stage, app, _ = make_stage(HangingDriver(), max_in_flight=6, lane="bulk")
     await app.on_assigned({("llm.calls.sim.bulk.v1", 0): Assigned(end=0, committed=0)})
     assert stage._slots["sim"].places == 3
+
+
+async def test_in_the_bulk_lane_nothing_that_waits_for_a_place_holds_up_what_comes() -> None:
+    driver = HangingDriver()
+    stage, app, emit = make_stage(driver, lane="bulk")
+    async with asyncio.timeout(5):
+        await stage.handle(batch(1, 2, 2))  # one place: the second waits for it, and its copy
+    for request_id in ("r1", "r2"):
+        await driver.asked.wait()
+        driver.asked.clear()
+        assert stage.in_flight() == {"sim": 1}
+        flight = next(iter(stage._in_flight.values()))
+        stage.cancel(make_record(0, topic="llm.cancels.v1", request_id=request_id, tenant="main"))
+        assert flight.task is not None
+        await flight.task
+    await asyncio.gather(*app.spawned)
+    assert [attempt.request_id for attempt in emit.attempts if attempt.phase == "started"] == ["r1", "r2"]
+    assert stage._slots["sim"].taken == 0
+    assert len(app.acked) == 3
 
 
 async def test_a_place_is_free_once_the_provider_has_answered_though_the_log_does_not_know_yet() -> None:
